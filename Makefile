@@ -1,0 +1,58 @@
+# Every command that CI runs is one of these targets. ARGS and SUITES are passed on:
+# `make demo ARGS=--json`, `make test SUITES="unit it"`.
+
+ARGS ?=
+SUITES ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint lint-fmt lint-clippy lint-doc lint-deny lint-shell fmt audit check-deploy
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install what building and testing need (does nothing when all is there)
+	@scripts/setup.sh test
+
+demo: ## Build the tool and watch requests and replies on an embedded broker
+	@scripts/setup.sh build
+	cargo run --release --locked --package antiphon-cli -- demo $(ARGS)
+
+test: ## Run every test suite, one result line each (SUITES="unit it" for some)
+	@scripts/setup.sh test
+	@scripts/test.sh $(SUITES)
+
+lint: lint-fmt lint-clippy lint-doc lint-deny lint-shell ## Check format, lints, documentation, dependencies and scripts
+
+lint-fmt:
+	@scripts/require-component.sh rustfmt
+	cargo fmt --all --check
+
+lint-clippy:
+	@scripts/setup.sh build
+	@scripts/require-component.sh clippy
+	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+
+lint-doc:
+	@scripts/setup.sh build
+	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps --locked
+
+lint-deny:
+	@scripts/setup.sh build
+	scripts/cargo-deny.sh check bans licenses sources
+
+lint-shell:
+	@scripts/setup.sh test
+	scripts/python-tool.sh shellcheck -x scripts/*.sh .ci/run
+
+fmt: ## Format the Rust code
+	@scripts/require-component.sh rustfmt
+	cargo fmt --all
+
+audit: ## Check dependencies for known vulnerabilities (fetches the RustSec database from GitHub)
+	@scripts/setup.sh build
+	scripts/cargo-deny.sh check advisories
+
+check-deploy: ## Check what is in deploy/ with the tools that will read it
+	@scripts/setup.sh test
+	cargo build --locked --package antiphon-cli
+	@scripts/check-deploy.sh

@@ -1,0 +1,12 @@
+//! One module for each command: its options, and what it does.
+
+pub(crate) mod bench;
+pub(crate) mod call;
+mod command;
+pub(crate) mod completions;
+pub(crate) mod demo;
+mod demo_repliers;
+mod demo_report;
+pub(crate) mod dev;
+pub(crate) mod reply;
+mod tally;

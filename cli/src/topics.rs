@@ -1,0 +1,59 @@
+//! Topics before a command starts: created if that was asked for, else checked.
+
+use std::time::Duration;
+
+use antiphon::Requester;
+use antiphon::config::{RequesterSettings, Settings};
+use antiphon::kafka::create_topics;
+use antiphon::metrics::RequesterMetrics;
+
+use crate::arguments::{Asking, Topics};
+use crate::exit::Failure;
+
+/// How long a start may take: people wait for it.
+pub(crate) const START: Duration = Duration::from_secs(10);
+
+impl Topics {
+    /// Creates topics if that was asked for.
+    pub(crate) async fn ensure(&self, settings: &Settings, topics: &[&str]) -> Result<(), Failure> {
+        if !self.create_topics {
+            return Ok(());
+        }
+        create_topics(&settings.kafka, topics, self.partitions, START)
+            .await
+            .map_err(|error| Failure::not_sent(error.to_string()))
+    }
+}
+
+impl Asking {
+    /// Starts a requester for one request topic, which is checked to exist.
+    pub(crate) async fn requester(
+        &self,
+        settings: &Settings,
+        topic: &str,
+        metrics: &RequesterMetrics,
+    ) -> Result<Requester, Failure> {
+        let reply_topic = self.reply_topic.clone().unwrap_or_else(|| format!("{topic}.replies"));
+        self.topics.ensure(settings, &[topic, &reply_topic]).await?;
+        let mut own: RequesterSettings = settings.requester.clone();
+        if let Some(partition) = self.reply_partition {
+            own.reply_partition = partition;
+        }
+        if let Some(timeout) = self.timeout {
+            own.timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        }
+        let start = u64::try_from(START.as_millis()).unwrap_or(u64::MAX);
+        own.start_timeout_ms = own.start_timeout_ms.min(start);
+        let requester = Requester::builder(settings.kafka.clone())
+            .reply_topic(reply_topic)
+            .settings(own)
+            .metrics(metrics.clone())
+            .build()
+            .await?;
+        requester
+            .check_topic(topic, START)
+            .await
+            .map_err(|error| Failure::not_sent(format!("request topic: {error}")))?;
+        Ok(requester)
+    }
+}

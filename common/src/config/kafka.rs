@@ -1,0 +1,242 @@
+//! How to reach Kafka, and the presets of client properties.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rdkafka::ClientConfig;
+use serde::{Deserialize, Serialize};
+
+/// How to reach Kafka, the same for requesters and repliers.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KafkaSettings {
+    /// Brokers to ask first, as `host:port`, separated by commas.
+    pub bootstrap: String,
+    /// The preset that the properties below are laid over.
+    pub preset: Preset,
+    /// Any librdkafka property; it wins over the preset.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// A set of client properties that fits together.
+///
+/// What a request-reply exchange costs is the number of produce requests, not of messages. Few of
+/// them in flight let the next batch grow while the last one is under way, with no linger: the
+/// latency is low when idle, and the batches are full under load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// No linger and few produce requests in flight: quick when idle, and fast under load.
+    #[default]
+    Latency,
+    /// A linger of 5 ms and compression: fewer bytes and requests, a higher latency.
+    Throughput,
+}
+
+/// What holds for every client: acknowledged by all in-sync replicas, no delay in the socket, and
+/// fetches that return as soon as there is anything.
+const COMMON_PRODUCER: [(&str, &str); 5] = [
+    // A topic is created on purpose or not at all.
+    ("allow.auto.create.topics", "false"),
+    ("acks", "all"),
+    ("queue.buffering.max.messages", "1000000"),
+    ("message.timeout.ms", "30000"),
+    ("topic.metadata.propagation.max.ms", "5000"),
+];
+
+/// One fetch is outstanding per broker, and a partition that was just assigned, resumed or sought
+/// waits behind it: so the wait is short. The back-off is what a full local queue costs.
+const COMMON_CONSUMER: [(&str, &str); 5] = [
+    ("fetch.min.bytes", "1"),
+    ("fetch.wait.max.ms", "50"),
+    ("fetch.queue.backoff.ms", "5"),
+    ("enable.partition.eof", "false"),
+    ("enable.auto.offset.store", "false"),
+];
+
+impl KafkaSettings {
+    /// Settings for the brokers at `bootstrap`, with the default preset.
+    #[must_use]
+    pub fn new(bootstrap: impl Into<String>) -> Self {
+        Self { bootstrap: bootstrap.into(), ..Self::default() }
+    }
+
+    /// Sets a librdkafka property.
+    #[must_use]
+    pub fn property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.properties.insert(name.into(), value.into());
+        self
+    }
+
+    /// Chooses a preset.
+    #[must_use]
+    pub fn preset(mut self, preset: Preset) -> Self {
+        self.preset = preset;
+        self
+    }
+
+    /// The configuration of a producer: preset, then `own`, then the user's properties.
+    #[must_use]
+    pub fn producer(&self, own: &[(&str, &str)]) -> ClientConfig {
+        self.client([&COMMON_PRODUCER, self.preset.producer(), own], |name| {
+            !CONSUMER_ONLY.contains(&name)
+        })
+    }
+
+    /// The configuration of a consumer: preset, then `own`, then the user's properties.
+    #[must_use]
+    pub fn consumer(&self, own: &[(&str, &str)]) -> ClientConfig {
+        self.client([&COMMON_CONSUMER, self.preset.consumer(), own], |name| {
+            !PRODUCER_ONLY.contains(&name)
+        })
+    }
+
+    /// The configuration of an administrative client: the user's properties alone.
+    #[must_use]
+    pub fn admin(&self) -> ClientConfig {
+        let own_to_neither =
+            |name: &str| !CONSUMER_ONLY.contains(&name) && !PRODUCER_ONLY.contains(&name);
+        self.client([&[], &[], &[]], own_to_neither)
+    }
+
+    fn client(&self, layers: [&[(&str, &str)]; 3], applies: impl Fn(&str) -> bool) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap);
+        for (name, value) in layers.into_iter().flatten() {
+            config.set(*name, *value);
+        }
+        for (name, value) in self.properties.iter().filter(|(name, _)| applies(name)) {
+            config.set(name, value);
+        }
+        config
+    }
+}
+
+impl Default for KafkaSettings {
+    fn default() -> Self {
+        Self {
+            bootstrap: "127.0.0.1:9092".to_owned(),
+            preset: Preset::default(),
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
+impl fmt::Debug for KafkaSettings {
+    /// Shows the names of properties only: values may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaSettings")
+            .field("bootstrap", &self.bootstrap)
+            .field("preset", &self.preset)
+            .field("properties", &self.properties.keys())
+            .finish()
+    }
+}
+
+impl Preset {
+    fn producer(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Latency => &[("linger.ms", "0"), ("max.in.flight.requests.per.connection", "5")],
+            Self::Throughput => &[
+                ("linger.ms", "5"),
+                ("compression.type", "lz4"),
+                ("max.in.flight.requests.per.connection", "5"),
+            ],
+        }
+    }
+
+    fn consumer(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Latency => &[],
+            Self::Throughput => &[("fetch.min.bytes", "16384")],
+        }
+    }
+}
+
+/// Properties that librdkafka warns about on the other kind of client. A user sets one list for
+/// both, so each client is given those that concern it.
+const PRODUCER_ONLY: [&str; 22] = [
+    "acks",
+    "request.required.acks",
+    "batch.num.messages",
+    "batch.size",
+    "compression.codec",
+    "compression.level",
+    "compression.type",
+    "delivery.timeout.ms",
+    "enable.gapless.guarantee",
+    "enable.idempotence",
+    "linger.ms",
+    "message.send.max.retries",
+    "message.timeout.ms",
+    "partitioner",
+    "queue.buffering.backpressure.threshold",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
+    "queue.buffering.max.ms",
+    "request.timeout.ms",
+    "retries",
+    "sticky.partitioning.linger.ms",
+    "transactional.id",
+];
+
+const CONSUMER_ONLY: [&str; 22] = [
+    "auto.commit.interval.ms",
+    "auto.offset.reset",
+    "check.crcs",
+    "enable.auto.commit",
+    "enable.partition.eof",
+    "fetch.error.backoff.ms",
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "fetch.min.bytes",
+    "fetch.queue.backoff.ms",
+    "fetch.wait.max.ms",
+    "group.id",
+    "group.instance.id",
+    "group.protocol",
+    "heartbeat.interval.ms",
+    "isolation.level",
+    "max.partition.fetch.bytes",
+    "max.poll.interval.ms",
+    "partition.assignment.strategy",
+    "queued.max.messages.kbytes",
+    "queued.min.messages",
+    "session.timeout.ms",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_wins_over_the_preset_and_each_client_gets_its_own() {
+        let kafka = KafkaSettings::new("a:1")
+            .property("linger.ms", "3")
+            .property("fetch.wait.max.ms", "1")
+            .property("client.id", "me");
+        let producer = kafka.producer(&[("acks", "1")]);
+        assert_eq!(producer.get("linger.ms"), Some("3"));
+        assert_eq!(producer.get("acks"), Some("1"));
+        assert_eq!(producer.get("fetch.wait.max.ms"), None);
+        let consumer = kafka.consumer(&[]);
+        assert_eq!(consumer.get("fetch.wait.max.ms"), Some("1"));
+        assert_eq!(consumer.get("client.id"), Some("me"));
+        assert_eq!(consumer.get("linger.ms"), None);
+    }
+
+    #[test]
+    fn presets_are_accepted_by_the_client() {
+        for preset in [Preset::Latency, Preset::Throughput] {
+            let kafka = KafkaSettings::new("127.0.0.1:1").preset(preset);
+            kafka.producer(&[]).create_native_config().expect("a valid producer configuration");
+            kafka.consumer(&[]).create_native_config().expect("a valid consumer configuration");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_values() {
+        let kafka = KafkaSettings::new("a:1").property("sasl.password", "canary");
+        assert!(!format!("{kafka:?}").contains("canary"));
+    }
+}

@@ -1,0 +1,66 @@
+//! What can be set on a replier.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of a replier.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReplierSettings {
+    /// The consumer group; empty means that the program names it.
+    pub group: String,
+    /// How many handlers run at once.
+    pub concurrency: usize,
+    /// How many requests are held at once: queued, running, or awaiting the reply's
+    /// acknowledgement. At this number intake pauses.
+    pub max_outstanding: usize,
+    /// How long a handler may take, in milliseconds, whatever the caller's deadline.
+    pub handler_timeout_ms: u64,
+    /// How far ahead a caller's deadline is believed, in milliseconds.
+    pub max_deadline_ms: u64,
+    /// How long a drain may take: at shutdown and when partitions are revoked, in milliseconds.
+    pub drain_ms: u64,
+    /// How often handled offsets are committed, in milliseconds.
+    pub commit_interval_ms: u64,
+    /// Patterns of reply topics that are allowed besides the request topic's own.
+    pub allow_reply_to: Vec<String>,
+    /// The largest payload of a reply, in bytes.
+    pub max_reply_bytes: usize,
+}
+
+impl ReplierSettings {
+    /// How long a handler may take.
+    #[must_use]
+    pub fn handler_timeout(&self) -> Duration {
+        Duration::from_millis(self.handler_timeout_ms)
+    }
+
+    /// How far ahead a caller's deadline is believed.
+    #[must_use]
+    pub fn max_deadline(&self) -> Duration {
+        Duration::from_millis(self.max_deadline_ms)
+    }
+
+    /// How long a drain may take.
+    #[must_use]
+    pub fn drain(&self) -> Duration {
+        Duration::from_millis(self.drain_ms)
+    }
+}
+
+impl Default for ReplierSettings {
+    fn default() -> Self {
+        Self {
+            group: String::new(),
+            concurrency: 256,
+            max_outstanding: 10_000,
+            handler_timeout_ms: 30_000,
+            max_deadline_ms: 3_600_000,
+            drain_ms: 25_000,
+            commit_interval_ms: 200,
+            allow_reply_to: Vec::new(),
+            max_reply_bytes: 1_000_000,
+        }
+    }
+}

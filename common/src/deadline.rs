@@ -1,0 +1,120 @@
+//! Deadlines: an instant in the process, Unix milliseconds on the wire.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The instant by which a call ends, as this process's monotonic clock sees it.
+///
+/// The clocks of two machines differ, and a header is unauthenticated input, so a deadline that
+/// arrives is clamped: it is never later than `now` plus the reader's own maximum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The longest time-out that is accepted anywhere: 24 hours.
+    pub const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// The deadline that is `timeout` from now, at most [`Deadline::MAX_TIMEOUT`].
+    #[must_use]
+    pub fn after(timeout: Duration) -> Self {
+        Self(Instant::now() + timeout.min(Self::MAX_TIMEOUT))
+    }
+
+    /// Makes a deadline of an instant.
+    #[must_use]
+    pub fn at(instant: Instant) -> Self {
+        Self(instant)
+    }
+
+    /// The instant.
+    #[must_use]
+    pub fn instant(self) -> Instant {
+        self.0
+    }
+
+    /// What is left until the deadline; zero once it has passed.
+    #[must_use]
+    pub fn remaining(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether the deadline has passed.
+    #[must_use]
+    pub fn has_passed(self) -> bool {
+        self.0 <= Instant::now()
+    }
+
+    /// The earlier of two deadlines.
+    #[must_use]
+    pub fn earlier(self, other: Self) -> Self {
+        self.min(other)
+    }
+
+    /// The deadline for the wire, in Unix milliseconds by this machine's clock.
+    #[must_use]
+    pub fn to_unix_millis(self) -> u64 {
+        unix_millis_at(self.remaining())
+    }
+
+    /// Reads the value of a deadline header: ASCII decimal Unix milliseconds.
+    ///
+    /// A value beyond `max` from now, however large, means `max` from now; one in the past means
+    /// a deadline that has passed. `None` if it is not a number.
+    #[must_use]
+    pub fn from_wire(value: &[u8], max: Duration) -> Option<Self> {
+        let left = parse_clamped(value)?.saturating_sub(unix_millis_at(Duration::ZERO));
+        Some(Self(Instant::now() + Duration::from_millis(left).min(max.min(Self::MAX_TIMEOUT))))
+    }
+}
+
+/// Parses decimal digits; a number too large for 64 bits is the largest one.
+fn parse_clamped(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || digits.len() > 64 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let value = digits.iter().fold(0_u64, |value, digit| {
+        value.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
+    });
+    Some(value)
+}
+
+fn unix_millis_at(from_now: Duration) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from((now + from_now).as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn survives_the_wire() {
+        let sent = Deadline::after(Duration::from_secs(60));
+        let read = Deadline::from_wire(sent.to_unix_millis().to_string().as_bytes(), HOUR);
+        let left = read.expect("a number").remaining();
+        assert!(left > Duration::from_secs(30) && left <= Duration::from_secs(61), "{left:?}");
+    }
+
+    #[test]
+    fn the_past_has_passed() {
+        assert!(Deadline::from_wire(b"0", HOUR).expect("a number").has_passed());
+        assert!(Deadline::from_wire(b"1", HOUR).expect("a number").has_passed());
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for bad in [&b""[..], b"-1", b"1.5", b"soon", b" 1", &[b'9'; 65], b"\xff"] {
+            assert_eq!(Deadline::from_wire(bad, HOUR), None, "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_later_than_the_maximum(digits in "[0-9]{1,64}") {
+            let read = Deadline::from_wire(digits.as_bytes(), HOUR).expect("a number");
+            prop_assert!(read.remaining() <= HOUR);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The contract that Antiphon requesters and repliers share.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`id`] | instance and correlation ids |
+//! | [`wire`] | header names, and the codecs for the headers of a request and of a reply |
+//! | [`request`], [`codec`] | the typed contract: [`Request`] and how payloads become bytes |
+//! | [`status`], [`outcome`] | how a call can end other than well |
+//! | [`deadline`] | instants on the wire and in the process |
+//! | [`config`] | layered configuration and presets |
+//! | [`kafka`] | what both sides need of the Kafka client |
+//! | [`blocking`] | a thread for what blocks, awaited |
+//! | [`metrics`] | the names and types of all metrics |
+
+pub mod blocking;
+pub mod codec;
+pub mod config;
+pub mod deadline;
+pub mod id;
+pub mod kafka;
+pub mod metrics;
+pub mod outcome;
+pub mod request;
+pub mod status;
+pub mod wire;
+
+pub use codec::{Codec, CodecError, Json, Raw};
+pub use deadline::Deadline;
+pub use id::{CorrelationId, InstanceId};
+pub use outcome::Outcome;
+pub use request::Request;
+pub use status::{Code, Status};
+
+#[cfg(feature = "avro")]
+pub use codec::Avro;

@@ -1,0 +1,100 @@
+//! The metrics of a requester.
+
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+use super::SECONDS;
+
+/// The metrics of one requester, or of several that share them. Cloning shares.
+#[derive(Debug, Clone)]
+pub struct RequesterMetrics {
+    /// `antiphon_requester_in_flight`: calls that wait for a reply.
+    pub in_flight: IntGauge,
+    /// `antiphon_requester_round_trip_seconds`: from send to reply.
+    pub round_trip: Histogram,
+    /// Calls that ended with a reply.
+    pub replies: IntCounter,
+    /// Calls that ended with an error reply.
+    pub error_replies: IntCounter,
+    /// Calls that ended by their deadline.
+    pub timeouts: IntCounter,
+    /// Calls that failed and may have been executed.
+    pub unknown: IntCounter,
+    /// Calls that failed before anything was sent.
+    pub not_sent: IntCounter,
+    /// Calls that were dropped by the caller.
+    pub cancelled: IntCounter,
+    /// `antiphon_requester_late_replies_total`: replies to this instance that no call waits for
+    /// any more, late or duplicate ones.
+    pub late_replies: IntCounter,
+    /// `antiphon_requester_foreign_replies_total`: replies to other instances.
+    pub foreign_replies: IntCounter,
+    /// `antiphon_requester_malformed_replies_total`: records that are not replies.
+    pub malformed_replies: IntCounter,
+    calls: IntCounterVec,
+}
+
+impl RequesterMetrics {
+    /// Makes metrics that no registry knows yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::try_new().expect("the names and labels are valid")
+    }
+
+    /// Adds the metrics to a registry.
+    ///
+    /// # Errors
+    /// If the registry has metrics of these names already: let requesters that are scraped
+    /// together share one `RequesterMetrics`.
+    pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        registry.register(Box::new(self.in_flight.clone()))?;
+        registry.register(Box::new(self.calls.clone()))?;
+        registry.register(Box::new(self.round_trip.clone()))?;
+        registry.register(Box::new(self.late_replies.clone()))?;
+        registry.register(Box::new(self.foreign_replies.clone()))?;
+        registry.register(Box::new(self.malformed_replies.clone()))
+    }
+
+    fn try_new() -> prometheus::Result<Self> {
+        let calls = IntCounterVec::new(
+            Opts::new("antiphon_requester_calls_total", "Calls by how they ended."),
+            &["outcome"],
+        )?;
+        let outcome = |label| calls.with_label_values(&[label]);
+        let round_trip = HistogramOpts::new(
+            "antiphon_requester_round_trip_seconds",
+            "Time from sending a request to its reply.",
+        );
+        Ok(Self {
+            in_flight: IntGauge::new(
+                "antiphon_requester_in_flight",
+                "Calls that wait for a reply.",
+            )?,
+            round_trip: Histogram::with_opts(round_trip.buckets(SECONDS.to_vec()))?,
+            replies: outcome("reply"),
+            error_replies: outcome("error_reply"),
+            timeouts: outcome("timeout"),
+            unknown: outcome("unknown"),
+            not_sent: outcome("not_sent"),
+            cancelled: outcome("cancelled"),
+            late_replies: IntCounter::new(
+                "antiphon_requester_late_replies_total",
+                "Replies that no call waits for any more.",
+            )?,
+            foreign_replies: IntCounter::new(
+                "antiphon_requester_foreign_replies_total",
+                "Replies to other instances, which were skipped.",
+            )?,
+            malformed_replies: IntCounter::new(
+                "antiphon_requester_malformed_replies_total",
+                "Records in the reply topic that are not replies.",
+            )?,
+            calls,
+        })
+    }
+}
+
+impl Default for RequesterMetrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,15 @@
+//! What is on the wire: header names, caps, and the headers of requests and replies.
+//!
+//! Every header is unauthenticated input: anyone who may write to a topic may write anything. So
+//! reading takes keys and values as bytes, stops at [`Caps`], and interprets nothing until asked.
+
+mod caps;
+mod headers;
+pub mod names;
+mod reply;
+mod request;
+
+pub use caps::{Caps, HeaderFault};
+pub use headers::Headers;
+pub use reply::{ReplyHeaders, ReplyHeadersOut};
+pub use request::{RequestHeaders, RequestHeadersOut};

@@ -1,0 +1,25 @@
+//! Header names of the default wire profile.
+//!
+//! The first three are those of Spring's `KafkaHeaders` (`CORRELATION_ID`, `REPLY_TOPIC`,
+//! `REPLY_PARTITION`), so that `ReplyingKafkaTemplate` and `@SendTo` work on the other side.
+
+/// Both ways: 16 bytes that the replier echoes as they are.
+pub const CORRELATION_ID: &str = "kafka_correlationId";
+/// Request: the topic to answer to, in UTF-8.
+pub const REPLY_TOPIC: &str = "kafka_replyTopic";
+/// Request: the partition to answer to, four bytes big-endian; absent in shared routing.
+pub const REPLY_PARTITION: &str = "kafka_replyPartition";
+/// Request: Unix milliseconds in ASCII decimal.
+pub const DEADLINE: &str = "antiphon-deadline";
+/// Request: selects the handler, in UTF-8.
+pub const ENDPOINT: &str = "antiphon-endpoint";
+/// Reply: a gRPC code name; absent means OK.
+pub const STATUS: &str = "antiphon-status";
+/// Reply: the message of an error, in UTF-8.
+pub const ERROR: &str = "antiphon-error";
+/// Both ways: the media type of the payload.
+pub const CONTENT_TYPE: &str = "content-type";
+
+/// Names that belong to the protocol, here or at a peer; they are not handed to applications.
+pub(crate) const PROTOCOL: [&str; 8] =
+    [CORRELATION_ID, REPLY_TOPIC, REPLY_PARTITION, DEADLINE, ENDPOINT, STATUS, ERROR, CONTENT_TYPE];

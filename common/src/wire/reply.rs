@@ -1,0 +1,154 @@
+//! The headers of a reply: read by the requester, written by the replier.
+
+use rdkafka::message::OwnedHeaders;
+
+use super::caps::Meter;
+use super::request::{non_empty, put, put_application};
+use super::{Caps, HeaderFault, Headers, names};
+use crate::status::{Code, Status};
+
+/// The headers of a reply as they arrived.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct ReplyHeaders<'a> {
+    correlation_id: Option<&'a [u8]>,
+    status: Option<&'a [u8]>,
+    error: Option<&'a [u8]>,
+    application: Headers,
+}
+
+impl<'a> ReplyHeaders<'a> {
+    /// Sorts the headers of a record.
+    ///
+    /// # Errors
+    /// [`HeaderFault`] if there are more than `caps` allows.
+    pub fn read(
+        headers: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+        caps: Caps,
+    ) -> Result<Self, HeaderFault> {
+        let mut read = Self::default();
+        let mut meter = Meter::new(caps);
+        for (name, value) in headers {
+            meter.add(name, value)?;
+            match std::str::from_utf8(name) {
+                Ok(names::CORRELATION_ID) => read.correlation_id = value,
+                Ok(names::STATUS) => read.status = value,
+                Ok(names::ERROR) => read.error = value,
+                Ok(name) if names::PROTOCOL.contains(&name) => {}
+                _ => read.application.push_wire(name, value),
+            }
+        }
+        Ok(read)
+    }
+
+    /// The echoed correlation id.
+    ///
+    /// # Errors
+    /// If the header is missing or empty.
+    pub fn correlation_id(&self) -> Result<&'a [u8], HeaderFault> {
+        non_empty(self.correlation_id, names::CORRELATION_ID)
+    }
+
+    /// The code; [`Code::Ok`] if the reply has none.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.status.map_or(Code::Ok, Code::from_name)
+    }
+
+    /// The message of an error; what is not UTF-8 in it is replaced.
+    #[must_use]
+    pub fn error_message(&self) -> String {
+        String::from_utf8_lossy(self.error.unwrap_or_default()).into_owned()
+    }
+
+    /// Takes the headers that are not the protocol's.
+    #[must_use]
+    pub fn take_application(&mut self) -> Headers {
+        std::mem::take(&mut self.application)
+    }
+}
+
+/// The headers that a replier puts on a reply.
+#[derive(Debug)]
+pub struct ReplyHeadersOut<'a> {
+    /// The bytes of the request's correlation id, whatever they are.
+    pub correlation_id: &'a [u8],
+    /// The error, `None` for a reply that is good.
+    pub status: Option<&'a Status>,
+    /// The media type of the payload.
+    pub content_type: Option<&'a str>,
+    /// The application's own headers.
+    pub application: &'a Headers,
+}
+
+impl ReplyHeadersOut<'_> {
+    /// Writes the header block. A good reply has no status header.
+    #[must_use]
+    pub fn write(&self) -> OwnedHeaders {
+        let mut block = OwnedHeaders::new_with_capacity(3 + self.application.len());
+        block = put(block, names::CORRELATION_ID, self.correlation_id);
+        if let Some(status) = self.status {
+            block = put(block, names::STATUS, status.code().name().as_bytes());
+            block = put(block, names::ERROR, status.message().as_bytes());
+        }
+        if let Some(content_type) = self.content_type {
+            block = put(block, names::CONTENT_TYPE, content_type.as_bytes());
+        }
+        put_application(block, self.application)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rdkafka::message::Headers as _;
+
+    fn round_trip(out: &ReplyHeadersOut<'_>, check: impl FnOnce(ReplyHeaders<'_>)) {
+        let block = out.write();
+        let wire = block.iter().map(|h| (h.key.as_bytes(), h.value));
+        check(ReplyHeaders::read(wire, Caps::default()).expect("within the caps"));
+    }
+
+    #[test]
+    fn errors_survive_the_wire() {
+        let status = Status::not_found("no such symbol: é");
+        let none = Headers::new();
+        let out = ReplyHeadersOut {
+            correlation_id: &[0, 1, 255],
+            status: Some(&status),
+            content_type: None,
+            application: &none,
+        };
+        round_trip(&out, |read| {
+            assert_eq!(read.correlation_id(), Ok(&[0, 1, 255][..]));
+            assert_eq!(read.code(), Code::NotFound);
+            assert_eq!(read.error_message(), status.message());
+        });
+    }
+
+    #[test]
+    fn a_good_reply_has_no_status() {
+        let mut application = Headers::new();
+        application.push("served-by", "a");
+        let out = ReplyHeadersOut {
+            correlation_id: b"id",
+            status: None,
+            content_type: Some("text/plain"),
+            application: &application,
+        };
+        round_trip(&out, |mut read| {
+            assert_eq!(read.code(), Code::Ok);
+            assert_eq!(read.take_application(), application);
+        });
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_headers_never_panic(wire: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
+            let wire = wire.iter().map(|(n, v)| (&n[..], v.as_deref()));
+            if let Ok(read) = ReplyHeaders::read(wire, Caps::default()) {
+                let _ = (read.correlation_id(), read.code(), read.error_message());
+            }
+        }
+    }
+}

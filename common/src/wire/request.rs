@@ -1,0 +1,259 @@
+//! The headers of a request: read by the replier, written by the requester.
+
+use std::time::Duration;
+
+use rdkafka::message::{Header, OwnedHeaders};
+
+use super::caps::Meter;
+use super::{Caps, HeaderFault, Headers, names};
+use crate::deadline::Deadline;
+use crate::id::CorrelationId;
+
+/// The headers of a request as they arrived, not yet interpreted.
+///
+/// Of several headers of one name the last one counts, as at the peers.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct RequestHeaders<'a> {
+    correlation_id: Option<&'a [u8]>,
+    reply_topic: Option<&'a [u8]>,
+    reply_partition: Option<&'a [u8]>,
+    deadline: Option<&'a [u8]>,
+    endpoint: Option<&'a [u8]>,
+    content_type: Option<&'a [u8]>,
+    application: Headers,
+}
+
+impl<'a> RequestHeaders<'a> {
+    /// Sorts the headers of a record.
+    ///
+    /// # Errors
+    /// [`HeaderFault`] if there are more than `caps` allows.
+    pub fn read(
+        headers: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+        caps: Caps,
+    ) -> Result<Self, HeaderFault> {
+        let mut read = Self::default();
+        let mut meter = Meter::new(caps);
+        for (name, value) in headers {
+            meter.add(name, value)?;
+            let field = match std::str::from_utf8(name) {
+                Ok(names::CORRELATION_ID) => &mut read.correlation_id,
+                Ok(names::REPLY_TOPIC) => &mut read.reply_topic,
+                Ok(names::REPLY_PARTITION) => &mut read.reply_partition,
+                Ok(names::DEADLINE) => &mut read.deadline,
+                Ok(names::ENDPOINT) => &mut read.endpoint,
+                Ok(names::CONTENT_TYPE) => &mut read.content_type,
+                _ => {
+                    read.application.push_wire(name, value);
+                    continue;
+                }
+            };
+            *field = value;
+        }
+        Ok(read)
+    }
+
+    /// The bytes to echo.
+    ///
+    /// # Errors
+    /// If the header is missing or empty.
+    pub fn correlation_id(&self) -> Result<&'a [u8], HeaderFault> {
+        non_empty(self.correlation_id, names::CORRELATION_ID)
+    }
+
+    /// The topic to answer to. Nothing says yet that it is allowed.
+    ///
+    /// # Errors
+    /// If the header is missing, empty or not UTF-8.
+    pub fn reply_topic(&self) -> Result<&'a str, HeaderFault> {
+        utf8(non_empty(self.reply_topic, names::REPLY_TOPIC)?, names::REPLY_TOPIC)
+    }
+
+    /// The partition to answer to, `None` in shared routing.
+    ///
+    /// # Errors
+    /// If the value is not four bytes, or negative.
+    pub fn reply_partition(&self) -> Result<Option<i32>, HeaderFault> {
+        let Some(value) = self.reply_partition else { return Ok(None) };
+        let partition = value.try_into().map(i32::from_be_bytes).ok().filter(|p| *p >= 0);
+        partition.map(Some).ok_or(HeaderFault::Invalid {
+            name: names::REPLY_PARTITION,
+            expected: "a partition number of 4 bytes, big-endian",
+        })
+    }
+
+    /// The deadline, at most `max` from now; `None` if the caller set none.
+    ///
+    /// # Errors
+    /// If the value is not a number.
+    pub fn deadline(&self, max: Duration) -> Result<Option<Deadline>, HeaderFault> {
+        let Some(value) = self.deadline else { return Ok(None) };
+        Deadline::from_wire(value, max).map(Some).ok_or(HeaderFault::Invalid {
+            name: names::DEADLINE,
+            expected: "a number of Unix milliseconds",
+        })
+    }
+
+    /// The endpoint, `None` if the caller named none.
+    ///
+    /// # Errors
+    /// If the value is not UTF-8.
+    pub fn endpoint(&self) -> Result<Option<&'a str>, HeaderFault> {
+        self.endpoint.map(|value| utf8(value, names::ENDPOINT)).transpose()
+    }
+
+    /// The media type of the payload, if it was given.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&'a [u8]> {
+        self.content_type
+    }
+
+    /// Takes the headers that are not the protocol's.
+    #[must_use]
+    pub fn take_application(&mut self) -> Headers {
+        std::mem::take(&mut self.application)
+    }
+}
+
+/// The headers that a requester puts on a request.
+#[derive(Debug)]
+pub struct RequestHeadersOut<'a> {
+    /// The call.
+    pub correlation_id: CorrelationId,
+    /// Where to answer to.
+    pub reply_topic: &'a str,
+    /// Which partition to answer to, `None` in shared routing.
+    pub reply_partition: Option<i32>,
+    /// When the caller stops waiting.
+    pub deadline: Deadline,
+    /// Which handler is meant.
+    pub endpoint: Option<&'a str>,
+    /// The media type of the payload.
+    pub content_type: Option<&'a str>,
+    /// The application's own headers.
+    pub application: &'a Headers,
+}
+
+impl RequestHeadersOut<'_> {
+    /// Writes the header block.
+    #[must_use]
+    pub fn write(&self) -> OwnedHeaders {
+        let mut block = OwnedHeaders::new_with_capacity(6 + self.application.len());
+        let id = self.correlation_id.to_bytes();
+        block = put(block, names::CORRELATION_ID, &id);
+        block = put(block, names::REPLY_TOPIC, self.reply_topic.as_bytes());
+        if let Some(partition) = self.reply_partition {
+            block = put(block, names::REPLY_PARTITION, &partition.to_be_bytes());
+        }
+        block = put(block, names::DEADLINE, self.deadline.to_unix_millis().to_string().as_bytes());
+        if let Some(endpoint) = self.endpoint {
+            block = put(block, names::ENDPOINT, endpoint.as_bytes());
+        }
+        if let Some(content_type) = self.content_type {
+            block = put(block, names::CONTENT_TYPE, content_type.as_bytes());
+        }
+        put_application(block, self.application)
+    }
+}
+
+pub(super) fn put(block: OwnedHeaders, key: &str, value: &[u8]) -> OwnedHeaders {
+    block.insert(Header { key, value: Some(value) })
+}
+
+/// Names that are not UTF-8 are left out: rdkafka's writer takes text only, and the calls that
+/// accept headers refuse other names before this point.
+pub(super) fn put_application(mut block: OwnedHeaders, headers: &Headers) -> OwnedHeaders {
+    for (name, value) in headers.iter() {
+        if let Ok(name) = std::str::from_utf8(name) {
+            block = put(block, name, value);
+        }
+    }
+    block
+}
+
+pub(super) fn non_empty<'a>(
+    value: Option<&'a [u8]>,
+    name: &'static str,
+) -> Result<&'a [u8], HeaderFault> {
+    value.filter(|value| !value.is_empty()).ok_or(HeaderFault::Missing(name))
+}
+
+fn utf8<'a>(value: &'a [u8], name: &'static str) -> Result<&'a str, HeaderFault> {
+    std::str::from_utf8(value).map_err(|_| HeaderFault::Invalid { name, expected: "UTF-8" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::InstanceId;
+    use proptest::prelude::*;
+    use rdkafka::message::Headers as _;
+
+    type Wire = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+    fn read(wire: &Wire, caps: Caps) -> Result<RequestHeaders<'_>, HeaderFault> {
+        RequestHeaders::read(wire.iter().map(|(n, v)| (&n[..], v.as_deref())), caps)
+    }
+
+    fn one(name: &str, value: &[u8]) -> Wire {
+        vec![(name.into(), Some(value.into()))]
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut application = Headers::new();
+        application.push("tenant", "blue");
+        let out = RequestHeadersOut {
+            correlation_id: CorrelationId::random(InstanceId::random()),
+            reply_topic: "quotes.replies",
+            reply_partition: Some(7),
+            deadline: Deadline::after(Duration::from_secs(5)),
+            endpoint: Some("get-quote"),
+            content_type: Some("application/json"),
+            application: &application,
+        };
+        let block = out.write();
+        let wire = block.iter().map(|h| (h.key.as_bytes(), h.value));
+        let mut read = RequestHeaders::read(wire, Caps::default()).expect("within the caps");
+        assert_eq!(read.correlation_id(), Ok(&out.correlation_id.to_bytes()[..]));
+        assert_eq!(read.reply_topic(), Ok("quotes.replies"));
+        assert_eq!(read.reply_partition(), Ok(Some(7)));
+        let deadline = read.deadline(Duration::from_secs(60)).expect("valid").expect("present");
+        assert!(deadline.remaining() > Duration::ZERO);
+        assert_eq!(read.endpoint(), Ok(Some("get-quote")));
+        assert_eq!(read.take_application(), application);
+    }
+
+    #[test]
+    fn caps_hold() {
+        let many: Wire = (0..65).map(|i| (vec![i], None)).collect();
+        assert_eq!(read(&many, Caps::default()), Err(HeaderFault::TooMany(64)));
+        let large = one("x", &[0; 8192]);
+        assert_eq!(read(&large, Caps::default()), Err(HeaderFault::TooLarge(8192)));
+    }
+
+    #[test]
+    fn the_last_of_several_counts() {
+        let mut wire = one(names::REPLY_TOPIC, b"first");
+        wire.extend(one(names::REPLY_TOPIC, b"last"));
+        assert_eq!(read(&wire, Caps::default()).expect("fits").reply_topic(), Ok("last"));
+    }
+
+    #[test]
+    fn bad_reply_partitions_are_refused() {
+        for bad in [&b""[..], b"abc", &[0xff; 4], b"00000"] {
+            let wire = one(names::REPLY_PARTITION, bad);
+            assert!(read(&wire, Caps::default()).expect("fits").reply_partition().is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_headers_never_panic(wire: Wire) {
+            if let Ok(read) = read(&wire, Caps::default()) {
+                let _ = (read.correlation_id(), read.reply_topic(), read.reply_partition());
+                let _ = (read.deadline(Duration::MAX), read.endpoint(), read.content_type());
+            }
+        }
+    }
+}

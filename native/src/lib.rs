@@ -1,0 +1,134 @@
+//! The one crate with `unsafe` code: what librdkafka offers and the rdkafka crate does not.
+//!
+//! Everything here is a thin, safe wrapper around one or two C calls. Each block says why it is
+//! sound. All other crates of the workspace forbid `unsafe`.
+
+use std::ffi::{CStr, c_char, c_void};
+use std::marker::PhantomData;
+use std::ptr;
+
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::message::BorrowedMessage;
+use rdkafka_sys as sys;
+
+/// The headers of one record, with keys as bytes.
+///
+/// The rdkafka crate panics on a header key that is not UTF-8, and anyone who may write to a topic
+/// may write such a key, so headers that arrive from the wire are read through this type only.
+/// librdkafka hands keys out as C strings: a key that contains NUL appears cut at the NUL.
+#[derive(Debug)]
+pub struct RawHeaders<'a> {
+    block: *const sys::rd_kafka_headers_t,
+    len: usize,
+    next: usize,
+    record: PhantomData<&'a ()>,
+}
+
+/// The header block of a record could not be parsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MalformedHeaders;
+
+/// Reads the header block of `message`.
+///
+/// # Errors
+/// [`MalformedHeaders`] if librdkafka cannot parse the block.
+pub fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Result<RawHeaders<'a>, MalformedHeaders> {
+    let mut block = ptr::null_mut();
+    // SAFETY: `message.ptr()` is valid for as long as `message` is borrowed, and `block` is a
+    // valid place to write a pointer to. The block belongs to the message and lives as long.
+    let code = unsafe { sys::rd_kafka_message_headers(message.ptr(), &mut block) };
+    let len = match code {
+        // SAFETY: on success librdkafka has set `block` to a header list.
+        sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => unsafe {
+            sys::rd_kafka_header_cnt(block)
+        },
+        sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__NOENT => 0,
+        _ => return Err(MalformedHeaders),
+    };
+    Ok(RawHeaders { block, len, next: 0, record: PhantomData })
+}
+
+impl RawHeaders<'_> {
+    /// The number of headers on the record, read or not.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.len
+    }
+}
+
+impl<'a> Iterator for RawHeaders<'a> {
+    type Item = (&'a [u8], Option<&'a [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.len {
+            return None;
+        }
+        let mut name: *const c_char = ptr::null();
+        let mut value: *const c_void = ptr::null();
+        let mut size = 0;
+        // SAFETY: `block` is a live header list (`next < len` implies it is not null), and the
+        // three out-pointers are valid for writes.
+        let code = unsafe {
+            sys::rd_kafka_header_get_all(self.block, self.next, &mut name, &mut value, &mut size)
+        };
+        self.next += 1;
+        if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
+            return None;
+        }
+        // SAFETY: librdkafka terminates every key with NUL and keeps it as long as the message,
+        // which `'a` borrows.
+        let name = unsafe { CStr::from_ptr(name) }.to_bytes();
+        let value = if value.is_null() {
+            None
+        } else {
+            // SAFETY: `value` points to `size` bytes that live as long as the message.
+            Some(unsafe { std::slice::from_raw_parts(value.cast::<u8>(), size) })
+        };
+        Some((name, value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.len - self.next;
+        (left, Some(left))
+    }
+}
+
+/// What a failed delivery left behind in the topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Persistence {
+    /// The record was never written: sending it again cannot duplicate it.
+    NotPersisted,
+    /// The record may have been written, and its acknowledgement lost.
+    PossiblyPersisted,
+    /// The record was written.
+    Persisted,
+}
+
+/// Says whether the record of a delivery report is in the topic.
+#[must_use]
+pub fn persistence(message: &BorrowedMessage<'_>) -> Persistence {
+    // SAFETY: `message.ptr()` is valid for as long as `message` is borrowed.
+    match unsafe { sys::rd_kafka_message_status(message.ptr()) } {
+        sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED => Persistence::NotPersisted,
+        sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED => {
+            Persistence::PossiblyPersisted
+        }
+        sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_PERSISTED => Persistence::Persisted,
+    }
+}
+
+/// Sets how long an embedded broker waits for more members before a new group's first rebalance.
+///
+/// `client` is one that was created with `test.mock.num.brokers`. Returns `false`, and does
+/// nothing, if it has no embedded broker. The default is 3 s.
+pub fn set_mock_rebalance_delay<C: ClientContext>(client: &Client<C>, delay_ms: i32) -> bool {
+    // SAFETY: `native_ptr` is a live client handle while `client` is borrowed.
+    let cluster = unsafe { sys::rd_kafka_handle_mock_cluster(client.native_ptr()) };
+    if cluster.is_null() {
+        return false;
+    }
+    // SAFETY: `cluster` is the client's own mock cluster, which lives as long as the client; the
+    // call hands the change to the cluster's thread under its own lock.
+    unsafe { sys::rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, delay_ms) };
+    true
+}

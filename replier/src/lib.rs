@@ -1,0 +1,35 @@
+//! The replier: answers requests that arrive over Apache Kafka.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `replier` | the builder, and the life of a replier from start to drain |
+//! | `router`, `handler`, `context` | what applications write: handlers, and what they are given |
+//! | `intake`, `assignment` | the thread that polls, pauses, stores offsets and rebalances |
+//! | `incoming`, `reply_to` | what a record must be to become a request |
+//! | `lane`, `running` | queued requests run with bounded concurrency; one request, start to end |
+//! | `outgoing`, `replies` | replies go out, and a request is complete when its reply is acknowledged |
+//! | `signal` | when a service is asked to end |
+//! | `watermark`, `tracker` | which offsets may be committed, pure, and its shared form |
+
+mod assignment;
+mod context;
+mod handler;
+mod incoming;
+mod intake;
+mod lane;
+mod outgoing;
+mod replier;
+mod replies;
+mod reply_to;
+mod router;
+mod running;
+mod signal;
+mod tracker;
+mod watermark;
+
+pub use context::{Context, RawReply, RawRequest};
+pub use handler::Handler;
+pub use replier::{Replier, ReplierBuilder, RunError};
+pub use reply_to::{ReplyPolicy, ReplyRefused};
+pub use router::Router;
+pub use signal::shutdown_signal;

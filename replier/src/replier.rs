@@ -1,0 +1,242 @@
+//! The life of a replier: put together, checked, run, drained.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use antiphon_common::blocking::on_own_thread;
+use antiphon_common::config::{KafkaSettings, ReplierSettings};
+use antiphon_common::kafka::{LogGate, Observer, TopicError, partition_count};
+use antiphon_common::metrics::ReplierMetrics;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+
+use crate::assignment::Assignment;
+use crate::incoming::RecordReader;
+use crate::intake::Intake;
+use crate::lane;
+use crate::replies::Replies;
+use crate::reply_to::ReplyPolicy;
+use crate::router::Router;
+use crate::running::Service;
+
+/// How long leaving the group may take after the drain.
+const LEAVE: Duration = Duration::from_secs(10);
+/// How long the request topics are looked for at the start.
+const LOOK_UP: Duration = Duration::from_secs(30);
+
+/// A replier: member of a consumer group that answers requests. Replicas of it share the work.
+#[derive(Debug)]
+pub struct Replier;
+
+/// Puts a replier together.
+pub struct ReplierBuilder {
+    kafka: KafkaSettings,
+    settings: ReplierSettings,
+    router: Router,
+    metrics: ReplierMetrics,
+    on_ready: Arc<dyn Fn(bool) + Send + Sync>,
+    on_beat: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// A replier could not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A setting is missing or out of range; the text names it.
+    #[error("{0}")]
+    Setting(String),
+    /// The Kafka client refused its configuration, or failed for good.
+    #[error("kafka client: {0}")]
+    Client(#[source] KafkaError),
+    /// A request topic cannot be read; the second part is the cause as the client saw it.
+    #[error("request topic: {0}{1}")]
+    RequestTopic(#[source] TopicError, String),
+    /// The drain time was over before all requests were done. They will be handled again.
+    #[error("{0} requests were not done in the drain time; other replicas will handle them")]
+    Unfinished(usize),
+    /// Leaving the group took too long, so this replier ended without.
+    #[error("leaving the consumer group took too long; the group will notice by its timeout")]
+    Leave,
+    /// A thread could not be started, or ended early.
+    #[error("intake thread: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+impl Replier {
+    /// Starts to put a replier together.
+    #[must_use]
+    pub fn builder(kafka: KafkaSettings) -> ReplierBuilder {
+        ReplierBuilder {
+            kafka,
+            settings: ReplierSettings::default(),
+            router: Router::new(),
+            metrics: ReplierMetrics::new(),
+            on_ready: Arc::new(|_| {}),
+            on_beat: Arc::new(|| {}),
+        }
+    }
+}
+
+impl ReplierBuilder {
+    /// Names the consumer group.
+    #[must_use]
+    pub fn group(mut self, group: impl Into<String>) -> Self {
+        self.settings.group = group.into();
+        self
+    }
+
+    /// Sets the handlers. The topics to read are those that have one.
+    #[must_use]
+    pub fn service(mut self, router: Router) -> Self {
+        self.router = router;
+        self
+    }
+
+    /// Replaces all settings, except the group if they name none.
+    #[must_use]
+    pub fn settings(mut self, settings: ReplierSettings) -> Self {
+        let group = std::mem::take(&mut self.settings.group);
+        self.settings = settings;
+        if self.settings.group.is_empty() {
+            self.settings.group = group;
+        }
+        self
+    }
+
+    /// Uses these metrics, which the caller has registered where they are scraped.
+    #[must_use]
+    pub fn metrics(mut self, metrics: ReplierMetrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Is told when the replier is ready (it is a member of its group), and when it no longer is.
+    #[must_use]
+    pub fn on_ready(mut self, told: impl Fn(bool) + Send + Sync + 'static) -> Self {
+        self.on_ready = Arc::new(told);
+        self
+    }
+
+    /// Is told at least every second that the intake thread polls.
+    #[must_use]
+    pub fn on_beat(mut self, told: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_beat = Arc::new(told);
+        self
+    }
+
+    /// Runs the replier until `shutdown` is ready, then drains: intake stops, requests that were
+    /// taken in are answered within the drain time, their offsets are committed, and the replier
+    /// leaves its group.
+    ///
+    /// # Errors
+    /// [`RunError`] if it cannot start, fails for good, or is not done in the drain time.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        self.check()?;
+        let Self { kafka, settings, router, metrics, on_ready, on_beat } = self;
+        let (topics, drain) = (router.topics(), settings.drain());
+        let policy = ReplyPolicy::new(&topics, &settings.allow_reply_to)
+            .map_err(|error| RunError::Setting(format!("replier.allow_reply_to: {error}")))?;
+
+        let observer = Observer::default();
+        let replies =
+            Replies::start(&kafka, observer.clone(), metrics.clone(), settings.max_reply_bytes)
+                .map_err(RunError::Client)?;
+        let lane = lane::start(Arc::new(Service {
+            routes: router.into_routes(&metrics),
+            replies,
+            metrics: metrics.clone(),
+            settings: settings.clone(),
+            gate: LogGate::default(),
+        }));
+        let stop = Arc::new(AtomicBool::new(false));
+        let intake = {
+            let (stop, on_ready) = (Arc::clone(&stop), Arc::clone(&on_ready));
+            on_own_thread("antiphon-intake", move || {
+                let assignment =
+                    Assignment::new(observer, metrics.clone(), settings.drain(), on_ready);
+                let consumer = subscribe(&kafka, &settings, assignment, &topics)?;
+                let reader = RecordReader::new(policy, settings.clone());
+                let intake = Intake { consumer, reader, lane, settings, metrics, on_beat };
+                intake.run(&stop).map_err(RunError::Client)
+            })
+        };
+        // Dropping this future stops the replier too; its thread drains behind it.
+        let _stop_when_dropped = StopWhenDropped(Arc::clone(&stop));
+        let mut intake = std::pin::pin!(intake);
+        let ended = tokio::select! {
+            ended = &mut intake => ended,
+            () = shutdown => {
+                on_ready(false);
+                stop.store(true, Ordering::Relaxed);
+                tokio::time::timeout(drain + LEAVE, intake).await.map_err(|_| RunError::Leave)?
+            }
+        };
+        on_ready(false);
+        match ended.map_err(RunError::Thread)?? {
+            0 => Ok(()),
+            unfinished => Err(RunError::Unfinished(unfinished)),
+        }
+    }
+
+    fn check(&self) -> Result<(), RunError> {
+        let wrong = |what: &str| Err(RunError::Setting(what.to_owned()));
+        if self.settings.group.is_empty() {
+            return wrong("no consumer group is named; call `.group(\"…\")` or set replier.group");
+        }
+        if self.router.topics().is_empty() {
+            return wrong("the router has no handlers; add one with `.handle(…)`");
+        }
+        if self.settings.concurrency == 0 || self.settings.max_outstanding == 0 {
+            return wrong("replier.concurrency and replier.max_outstanding must be at least 1");
+        }
+        Ok(())
+    }
+}
+
+struct StopWhenDropped(Arc<AtomicBool>);
+
+impl Drop for StopWhenDropped {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for ReplierBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplierBuilder")
+            .field("kafka", &self.kafka)
+            .field("settings", &self.settings)
+            .field("router", &self.router)
+            .finish_non_exhaustive()
+    }
+}
+
+fn subscribe(
+    kafka: &KafkaSettings,
+    settings: &ReplierSettings,
+    assignment: Assignment,
+    topics: &[String],
+) -> Result<BaseConsumer<Assignment>, RunError> {
+    let interval = settings.commit_interval_ms.to_string();
+    let config = kafka.consumer(&[
+        ("group.id", settings.group.as_str()),
+        // Only stored offsets are committed, and only what the watermark has passed is stored.
+        ("enable.auto.commit", "true"),
+        ("auto.commit.interval.ms", interval.as_str()),
+        // Requests that were sent before the group first came up are answered too.
+        ("auto.offset.reset", "earliest"),
+        ("partition.assignment.strategy", "cooperative-sticky"),
+    ]);
+    let observer = assignment.observer.clone();
+    let consumer: BaseConsumer<Assignment> =
+        config.create_with_context(assignment).map_err(RunError::Client)?;
+    for topic in topics {
+        partition_count(consumer.client(), topic, LOOK_UP)
+            .map_err(|error| RunError::RequestTopic(error, observer.cause().phrase()))?;
+    }
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    consumer.subscribe(&names).map_err(RunError::Client)?;
+    Ok(consumer)
+}

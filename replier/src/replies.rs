@@ -1,0 +1,138 @@
+//! Replies go out; a request is complete when the broker has acknowledged its reply.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_common::config::KafkaSettings;
+use antiphon_common::kafka::Observer;
+use antiphon_common::metrics::ReplierMetrics;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use tokio::sync::mpsc;
+
+use crate::outgoing::{Outgoing, Remedy};
+
+/// How long a reply that was not taken waits before it is sent again.
+const BACK_OFF: Duration = Duration::from_millis(100);
+/// Room for headers and framing beside the payload.
+const RECORD_OVERHEAD: usize = 16 * 1024;
+
+/// Sends replies.
+pub(crate) struct Replies {
+    /// Taken out when the sender is dropped.
+    producer: Option<ThreadedProducer<Acknowledgements>>,
+    max_bytes: usize,
+}
+
+/// The context of the reply producer. A record's opaque value is the reply itself.
+struct Acknowledgements {
+    observer: Observer,
+    metrics: ReplierMetrics,
+    again: mpsc::UnboundedSender<Box<Outgoing>>,
+}
+
+impl Replies {
+    /// Makes the sender, and the task that sends again what failed. The task ends when the sender
+    /// is dropped. Its queue is bounded by `max_outstanding`: each reply in it is outstanding.
+    pub(crate) fn start(
+        kafka: &KafkaSettings,
+        observer: Observer,
+        metrics: ReplierMetrics,
+        max_bytes: usize,
+    ) -> KafkaResult<Arc<Self>> {
+        let (again, mut failed) = mpsc::unbounded_channel::<Box<Outgoing>>();
+        let message_max = (max_bytes + RECORD_OVERHEAD).to_string();
+        let producer = kafka
+            .producer(&[("message.max.bytes", message_max.as_str())])
+            .create_with_context(Acknowledgements { observer, metrics, again })?;
+        let replies = Arc::new(Self { producer: Some(producer), max_bytes });
+        let sender = Arc::downgrade(&replies);
+        tokio::spawn(async move {
+            while let Some(first) = failed.recv().await {
+                tokio::time::sleep(BACK_OFF).await;
+                let Some(replies) = sender.upgrade() else { break };
+                replies.produce(first);
+                while let Ok(next) = failed.try_recv() {
+                    replies.produce(next);
+                }
+            }
+        });
+        Ok(replies)
+    }
+
+    /// Sends a reply.
+    pub(crate) fn send(&self, mut outgoing: Outgoing) {
+        outgoing.limit(self.max_bytes);
+        self.produce(Box::new(outgoing));
+    }
+
+    fn produce(&self, outgoing: Box<Outgoing>) {
+        let Some(producer) = &self.producer else { return };
+        let (payload, key) = (outgoing.payload(), outgoing.key.clone());
+        let (to, headers) = (outgoing.reply_to.clone(), outgoing.headers());
+        let mut record = BaseRecord::with_opaque_to(&to.topic, outgoing)
+            .payload(&payload[..])
+            .headers(headers);
+        record.key = key.as_deref();
+        record.partition = to.partition;
+        if let Err((error, refused)) = producer.send(record) {
+            producer.context().failed(&error, refused.delivery_opaque);
+        }
+    }
+}
+
+impl Drop for Replies {
+    fn drop(&mut self) {
+        // Dropping a producer waits for its threads, which must not happen on an async worker.
+        if let Some(producer) = self.producer.take() {
+            let _ = std::thread::Builder::new().name("antiphon-close".into()).spawn(move || {
+                let _ = producer.flush(Duration::from_secs(1));
+                drop(producer);
+            });
+        }
+    }
+}
+
+impl Acknowledgements {
+    fn failed(&self, error: &KafkaError, mut outgoing: Box<Outgoing>) {
+        match Remedy::of(error.rdkafka_error_code()) {
+            Remedy::Leave => {}
+            Remedy::ReplyTooLarge if outgoing.answer.is_ok() => {
+                outgoing.too_large("the broker or the producer does not take a reply of this size");
+                // The channel is closed only when the replier is gone, and its duties with it.
+                let _ = self.again.send(outgoing);
+            }
+            Remedy::Resend if !outgoing.deadline.has_passed() => {
+                let _ = self.again.send(outgoing);
+            }
+            Remedy::Resend | Remedy::ReplyTooLarge | Remedy::GiveUp => {
+                self.metrics.reply_failures.inc();
+                self.observer.warn("a reply could not be delivered", error);
+                outgoing.taken.complete();
+            }
+        }
+    }
+}
+
+impl ProducerContext for Acknowledgements {
+    type DeliveryOpaque = Box<Outgoing>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, outgoing: Box<Outgoing>) {
+        match result {
+            Ok(_) => outgoing.taken.complete(),
+            Err((error, _)) => self.failed(error, outgoing),
+        }
+    }
+}
+
+impl ClientContext for Acknowledgements {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.observer.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.observer.error(error, reason);
+    }
+}

@@ -1,0 +1,138 @@
+//! Where a reply may go. The header is unauthenticated input, and the replier has rights of its
+//! own: without this check, anyone who can ask could have it write to any topic it may write to.
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+
+/// What a request topic's own reply topics are called: ours, SmallRye's and NestJS's.
+const OWN_SUFFIXES: [&str; 3] = [".replies", "-replies", ".reply"];
+/// Where requests go that could not be handled.
+const DEAD_LETTER_SUFFIXES: [&str; 3] = [".dlq", ".dlt", "-dlt"];
+
+/// The topics that replies may be sent to.
+///
+/// By default those that belong to the request topic by name; more by patterns. Topics whose name
+/// begins with `_` (Kafka's own), request topics of this replier, and dead-letter topics are never
+/// allowed.
+#[derive(Debug)]
+pub struct ReplyPolicy {
+    request_topics: Vec<String>,
+    allowed: GlobSet,
+}
+
+/// A reply topic that was refused, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReplyRefused {
+    /// The name is not that of a Kafka topic.
+    #[error("it is not a topic name")]
+    Malformed,
+    /// The topic is internal.
+    #[error("it is an internal topic")]
+    Internal,
+    /// The topic is one that requests arrive in.
+    #[error("it is a request topic")]
+    RequestTopic,
+    /// The topic is one for dead letters.
+    #[error("it is a dead-letter topic")]
+    DeadLetter,
+    /// Nothing allows the topic.
+    #[error("nothing allows it; --allow-reply-to (replier.allow_reply_to) adds patterns")]
+    NotAllowed,
+}
+
+impl ReplyPolicy {
+    /// Makes the policy of a replier that serves `request_topics`.
+    ///
+    /// `patterns` are shell-like: `*` and `?` match any characters.
+    ///
+    /// # Errors
+    /// If a pattern cannot be parsed.
+    pub fn new(request_topics: &[String], patterns: &[String]) -> Result<Self, globset::Error> {
+        let mut allowed = GlobSetBuilder::new();
+        for pattern in patterns {
+            allowed.add(Glob::new(pattern)?);
+        }
+        Ok(Self { request_topics: request_topics.to_vec(), allowed: allowed.build()? })
+    }
+
+    /// Whether what is allowed does not depend on the request's topic.
+    pub(crate) fn serves_one_topic(&self) -> bool {
+        self.request_topics.len() == 1
+    }
+
+    /// Checks the reply topic of a request that arrived in `request_topic`.
+    ///
+    /// # Errors
+    /// [`ReplyRefused`] says why a reply may not go there.
+    pub fn check(&self, request_topic: &str, reply_topic: &str) -> Result<(), ReplyRefused> {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if reply_topic.is_empty()
+            || reply_topic.len() > 249
+            || reply_topic == "."
+            || reply_topic == ".."
+            || !reply_topic.bytes().all(legal)
+        {
+            return Err(ReplyRefused::Malformed);
+        }
+        if reply_topic.starts_with('_') {
+            return Err(ReplyRefused::Internal);
+        }
+        if self.request_topics.iter().any(|topic| topic == reply_topic) {
+            return Err(ReplyRefused::RequestTopic);
+        }
+        if DEAD_LETTER_SUFFIXES.iter().any(|suffix| reply_topic.ends_with(suffix)) {
+            return Err(ReplyRefused::DeadLetter);
+        }
+        let own = reply_topic
+            .strip_prefix(request_topic)
+            .is_some_and(|suffix| OWN_SUFFIXES.contains(&suffix));
+        if own || self.allowed.is_match(reply_topic) {
+            return Ok(());
+        }
+        Err(ReplyRefused::NotAllowed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(patterns: &[&str]) -> ReplyPolicy {
+        let patterns: Vec<String> = patterns.iter().map(ToString::to_string).collect();
+        ReplyPolicy::new(&["quotes".into(), "orders".into()], &patterns).expect("valid patterns")
+    }
+
+    #[test]
+    fn the_request_topics_own_are_allowed_and_nothing_else() {
+        let policy = policy(&[]);
+        for own in ["quotes.replies", "quotes-replies", "quotes.reply"] {
+            assert_eq!(policy.check("quotes", own), Ok(()), "{own}");
+        }
+        for other in ["orders.replies", "quotes.replies2", "replies", "payments"] {
+            assert_eq!(policy.check("quotes", other), Err(ReplyRefused::NotAllowed), "{other}");
+        }
+    }
+
+    #[test]
+    fn patterns_add_but_never_the_forbidden() {
+        let policy = policy(&["*"]);
+        assert_eq!(policy.check("quotes", "team-a.inbox"), Ok(()));
+        for (topic, why) in [
+            ("__consumer_offsets", ReplyRefused::Internal),
+            ("_schemas", ReplyRefused::Internal),
+            ("orders", ReplyRefused::RequestTopic),
+            ("quotes.dlq", ReplyRefused::DeadLetter),
+            ("", ReplyRefused::Malformed),
+            ("..", ReplyRefused::Malformed),
+            ("a/b", ReplyRefused::Malformed),
+            ("a\0b", ReplyRefused::Malformed),
+        ] {
+            assert_eq!(policy.check("quotes", topic), Err(why), "{topic:?}");
+        }
+        assert_eq!(policy.check("quotes", &"x".repeat(250)), Err(ReplyRefused::Malformed));
+    }
+
+    #[test]
+    fn a_pattern_that_cannot_be_parsed_is_an_error() {
+        assert!(ReplyPolicy::new(&[], &["a[".into()]).is_err());
+    }
+}

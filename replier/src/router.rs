@@ -1,0 +1,190 @@
+//! Which handler answers which request: by topic, then by endpoint.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use antiphon_common::Status;
+use antiphon_common::metrics::{HandlerMetrics, ReplierMetrics};
+
+use antiphon_common::Request;
+
+use crate::context::{Context, RawReply, RawRequest};
+use crate::handler::{Erased, Handler, raw, typed};
+
+/// The name of a handler that answers whatever endpoint is asked for, in metrics.
+const ANY: &str = "*";
+
+/// Handlers by topic and endpoint.
+///
+/// ```
+/// use antiphon_common::{Json, Request, Status};
+/// use antiphon_replier::{Context, Router};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)] struct GetQuote { symbol: String }
+/// # #[derive(Serialize, Deserialize)] struct Quote { price: f64 }
+/// # impl Request for GetQuote {
+/// #     type Reply = Quote;
+/// #     type Codec = Json;
+/// #     const TOPIC: &'static str = "quotes";
+/// #     const ENDPOINT: &'static str = "get-quote";
+/// # }
+///
+/// async fn get_quote(request: GetQuote, context: Context) -> Result<Quote, Status> {
+///     Err(Status::not_found(format!("no quote for {}", request.symbol)))
+/// }
+///
+/// let router = Router::new().handle(get_quote);
+/// ```
+#[derive(Default)]
+pub struct Router {
+    topics: HashMap<String, Endpoints>,
+}
+
+#[derive(Default)]
+struct Endpoints {
+    named: HashMap<String, Erased>,
+    any: Option<Erased>,
+}
+
+impl Router {
+    /// A router without handlers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a handler for the topic and endpoint of its request type. One that was there before
+    /// is replaced.
+    #[must_use]
+    pub fn handle<Args: 'static, H: Handler<Args>>(mut self, handler: H) -> Self {
+        let endpoints = self.topics.entry(H::Request::TOPIC.to_owned()).or_default();
+        endpoints.named.insert(H::Request::ENDPOINT.to_owned(), typed(handler));
+        self
+    }
+
+    /// Adds a handler of bytes for all requests of a topic whose endpoint has no handler of its
+    /// own, and for those that name none.
+    #[must_use]
+    pub fn handle_any<F, Fut, E>(mut self, topic: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(RawRequest, Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<RawReply, E>> + Send + 'static,
+        E: Into<Status>,
+    {
+        self.topics.entry(topic.into()).or_default().any = Some(raw(handler));
+        self
+    }
+
+    /// The topics that have handlers, in alphabetical order.
+    #[must_use]
+    pub fn topics(&self) -> Vec<String> {
+        let mut topics: Vec<_> = self.topics.keys().cloned().collect();
+        topics.sort();
+        topics
+    }
+
+    /// The table that running repliers look handlers up in.
+    pub(crate) fn into_routes(self, metrics: &ReplierMetrics) -> Routes {
+        let route = |name: &str, handler: Erased| {
+            Arc::new(Route { handler, metrics: metrics.handler(name) })
+        };
+        let table = self.topics.into_iter().map(|(topic, endpoints)| {
+            let named: HashMap<_, _> = endpoints
+                .named
+                .into_iter()
+                .map(|(name, handler)| (name.clone(), route(&name, handler)))
+                .collect();
+            let any = endpoints.any.map(|handler| route(ANY, handler));
+            // A caller that names no endpoint, as Spring's do, means the only one there is.
+            let unnamed = match (&any, named.len()) {
+                (None, 1) => named.values().next().cloned(),
+                _ => any.clone(),
+            };
+            (topic, TopicRoutes { named, any, unnamed })
+        });
+        Routes(table.collect())
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Router").field(&self.topics()).finish()
+    }
+}
+
+/// A handler and its metrics.
+pub(crate) struct Route {
+    pub(crate) handler: Erased,
+    pub(crate) metrics: HandlerMetrics,
+}
+
+/// The router, resolved.
+pub(crate) struct Routes(HashMap<String, TopicRoutes>);
+
+struct TopicRoutes {
+    named: HashMap<String, Arc<Route>>,
+    any: Option<Arc<Route>>,
+    unnamed: Option<Arc<Route>>,
+}
+
+impl Routes {
+    /// Finds the handler of a request.
+    pub(crate) fn find(&self, topic: &str, endpoint: Option<&str>) -> Option<&Arc<Route>> {
+        let routes = self.0.get(topic)?;
+        match endpoint {
+            Some(name) => routes.named.get(name).or(routes.any.as_ref()),
+            None => routes.unnamed.as_ref(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn any(router: Router, topic: &str) -> Router {
+        router.handle_any(topic, |request: RawRequest, _| async move {
+            Ok::<_, Status>(RawReply::new(request.payload))
+        })
+    }
+
+    struct Ask;
+    impl AsRef<[u8]> for Ask {
+        fn as_ref(&self) -> &[u8] {
+            b"ask"
+        }
+    }
+    impl From<Vec<u8>> for Ask {
+        fn from(_: Vec<u8>) -> Self {
+            Self
+        }
+    }
+    impl Request for Ask {
+        type Reply = Bytes;
+        type Codec = antiphon_common::Raw;
+        const TOPIC: &'static str = "t";
+        const ENDPOINT: &'static str = "ask";
+    }
+
+    async fn answer(_: Ask) -> Result<Bytes, Status> {
+        Ok(Bytes::new())
+    }
+
+    #[test]
+    fn by_endpoint_then_any_then_nothing() {
+        let metrics = ReplierMetrics::new();
+        let routes = Router::new().handle(answer).into_routes(&metrics);
+        assert!(routes.find("t", Some("ask")).is_some());
+        assert!(routes.find("t", None).is_some(), "the only endpoint of the topic");
+        assert!(routes.find("t", Some("other")).is_none());
+        assert!(routes.find("u", Some("ask")).is_none());
+
+        let routes = any(Router::new().handle(answer), "t").into_routes(&metrics);
+        let [named, other, unnamed] = [Some("ask"), Some("other"), None]
+            .map(|endpoint| routes.find("t", endpoint).expect("a handler"));
+        assert!(!Arc::ptr_eq(named, other));
+        assert!(Arc::ptr_eq(other, unnamed));
+    }
+}

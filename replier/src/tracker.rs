@@ -1,0 +1,186 @@
+//! The progress of one assigned partition, shared by intake, handlers and delivery reports.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use antiphon_common::metrics::ReplierMetrics;
+
+use crate::watermark::Watermark;
+
+/// How many requests are taken in and not complete, over all partitions.
+#[derive(Debug)]
+pub(crate) struct Outstanding {
+    count: AtomicUsize,
+    metrics: ReplierMetrics,
+}
+
+/// One partition from assignment to revocation.
+#[derive(Debug)]
+pub(crate) struct Tracker {
+    pub(crate) topic: Arc<str>,
+    pub(crate) partition: i32,
+    outstanding: Arc<Outstanding>,
+    progress: Mutex<Progress>,
+    /// Woken when the last incomplete request completes.
+    idle: Condvar,
+    /// The watermark rose since it was last taken.
+    dirty: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    mark: Watermark,
+    incomplete: usize,
+    /// The offset last committed, or the first one taken in.
+    committed: Option<i64>,
+}
+
+/// The duty to complete one request. Dropped without [`Taken::complete`], it leaves the request
+/// incomplete for good: the offset is not committed, and the request is handled again elsewhere.
+#[must_use = "a request that is not completed holds the watermark back"]
+#[derive(Debug)]
+pub(crate) struct Taken {
+    tracker: Arc<Tracker>,
+    offset: i64,
+}
+
+impl Outstanding {
+    pub(crate) fn new(metrics: ReplierMetrics) -> Arc<Self> {
+        Arc::new(Self { count: AtomicUsize::new(0), metrics })
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn add(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.metrics.outstanding.inc();
+    }
+
+    fn subtract(&self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.outstanding.dec();
+    }
+}
+
+impl Tracker {
+    pub(crate) fn new(topic: Arc<str>, partition: i32, outstanding: Arc<Outstanding>) -> Arc<Self> {
+        Arc::new(Self {
+            topic,
+            partition,
+            outstanding,
+            progress: Mutex::default(),
+            idle: Condvar::new(),
+            dirty: AtomicBool::new(false),
+        })
+    }
+
+    /// Takes a request in; `None` if it was taken in before.
+    pub(crate) fn take(self: &Arc<Self>, offset: i64) -> Option<Taken> {
+        let mut progress = self.lock();
+        if !progress.mark.start(offset) {
+            return None;
+        }
+        progress.incomplete += 1;
+        progress.committed.get_or_insert(offset);
+        drop(progress);
+        self.outstanding.add();
+        Some(Taken { tracker: Arc::clone(self), offset })
+    }
+
+    /// The offset to store, if it rose since the last call.
+    pub(crate) fn take_risen(&self) -> Option<i64> {
+        if !self.dirty.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        self.committable()
+    }
+
+    /// The offset behind which everything is complete.
+    pub(crate) fn committable(&self) -> Option<i64> {
+        self.lock().mark.committable()
+    }
+
+    /// Notes that `next` was committed.
+    pub(crate) fn committed(&self, next: i64) {
+        self.lock().committed = Some(next);
+    }
+
+    /// How far the commit is behind the watermark, in offsets.
+    pub(crate) fn commit_lag(&self) -> i64 {
+        let progress = self.lock();
+        let both = progress.mark.committable().zip(progress.committed);
+        both.map_or(0, |(next, committed)| (next - committed).max(0))
+    }
+
+    /// Waits until nothing is incomplete; `false` if that is not so by `deadline`.
+    pub(crate) fn wait_idle(&self, deadline: Instant) -> bool {
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let waited = self
+            .idle
+            .wait_timeout_while(self.lock(), left, |progress| progress.incomplete > 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        waited.0.incomplete == 0
+    }
+
+    /// No code that can panic runs under the lock.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    /// The request is answered, or needs no answer: its offset may be committed.
+    pub(crate) fn complete(self) {
+        let tracker = &self.tracker;
+        let mut progress = tracker.lock();
+        let risen = progress.mark.complete(self.offset);
+        progress.incomplete -= 1;
+        if progress.incomplete == 0 {
+            tracker.idle.notify_all();
+        }
+        drop(progress);
+        if risen {
+            tracker.dirty.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.tracker.outstanding.subtract();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_outstanding_until_it_is_complete_and_stored_behind_the_watermark() {
+        let outstanding = Outstanding::new(ReplierMetrics::new());
+        let tracker = Tracker::new("t".into(), 0, Arc::clone(&outstanding));
+        let first = tracker.take(0).expect("new");
+        let second = tracker.take(1).expect("new");
+        assert!(tracker.take(1).is_none());
+        second.complete();
+        assert_eq!(outstanding.count(), 1);
+        assert_eq!(tracker.take_risen(), None);
+        assert!(!tracker.wait_idle(Instant::now()));
+        first.complete();
+        assert!(tracker.wait_idle(Instant::now()));
+        assert_eq!((tracker.take_risen(), tracker.take_risen()), (Some(2), None));
+    }
+
+    #[test]
+    fn a_request_that_is_dropped_holds_the_watermark_back() {
+        let outstanding = Outstanding::new(ReplierMetrics::new());
+        let tracker = Tracker::new("t".into(), 0, Arc::clone(&outstanding));
+        drop(tracker.take(0));
+        tracker.take(1).expect("new").complete();
+        assert_eq!(tracker.committable(), None);
+        assert_eq!(outstanding.count(), 0);
+    }
+}

@@ -1,0 +1,187 @@
+//! How a requester starts: validated, connected, and positioned before it is handed out.
+
+use std::sync::Arc;
+use std::thread;
+
+use antiphon_common::config::{KafkaSettings, ReplyPartition, RequesterSettings};
+use antiphon_common::kafka::{Observer, TopicError};
+use antiphon_common::metrics::RequesterMetrics;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::ThreadedProducer;
+use tokio::sync::oneshot;
+
+use crate::budget::Budget;
+use crate::calls::Calls;
+use crate::deliveries::Deliveries;
+use crate::reader::Reader;
+use crate::requester::{Core, Requester};
+
+/// Room for headers and framing beside the payload.
+const RECORD_OVERHEAD: usize = 16 * 1024;
+
+/// Puts a requester together.
+#[derive(Debug, Clone)]
+pub struct RequesterBuilder {
+    kafka: KafkaSettings,
+    settings: RequesterSettings,
+    reply_topic: String,
+    metrics: RequesterMetrics,
+}
+
+/// A requester could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A setting is missing or out of range; the text names it.
+    #[error("{0}")]
+    Setting(String),
+    /// The Kafka client refused its configuration.
+    #[error("kafka client: {0}")]
+    Client(#[source] KafkaError),
+    /// The reply topic cannot be read; the second part is the cause as the client saw it.
+    #[error("reply topic: {0}{1}")]
+    ReplyTopic(#[source] TopicError, String),
+    /// The reply topic has no such partition.
+    #[error("the reply topic `{topic}` has {count} partitions, so there is no partition {wanted}")]
+    NoSuchPartition {
+        /// The reply topic.
+        topic: String,
+        /// The partition that was asked for.
+        wanted: i32,
+        /// How many there are.
+        count: i32,
+    },
+    /// The end of a reply partition could not be found.
+    #[error("cannot find the end of the reply topic: {0}{1}")]
+    Position(#[source] KafkaError, String),
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+impl RequesterBuilder {
+    pub(crate) fn new(kafka: KafkaSettings) -> Self {
+        Self {
+            kafka,
+            settings: RequesterSettings::default(),
+            reply_topic: String::new(),
+            metrics: RequesterMetrics::new(),
+        }
+    }
+
+    /// Names the topic that replies come to. It must exist.
+    ///
+    /// Repliers answer to `<request topic>.replies` without being told.
+    #[must_use]
+    pub fn reply_topic(mut self, topic: impl Into<String>) -> Self {
+        self.reply_topic = topic.into();
+        self
+    }
+
+    /// Names the partition that replies come to, or [`ReplyPartition::Shared`], the default.
+    #[must_use]
+    pub fn reply_partition(mut self, partition: ReplyPartition) -> Self {
+        self.settings.reply_partition = partition;
+        self
+    }
+
+    /// Replaces all settings.
+    #[must_use]
+    pub fn settings(mut self, settings: RequesterSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Uses these metrics, which the caller has registered where they are scraped.
+    #[must_use]
+    pub fn metrics(mut self, metrics: RequesterMetrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Starts the requester.
+    ///
+    /// It is ready when this returns: the reply reader has an explicit position in each of its
+    /// partitions, so that not even the first reply can be missed.
+    ///
+    /// # Errors
+    /// [`BuildError`] if a setting is wrong, or the reply topic is missing or cannot be reached
+    /// within `start_timeout_ms`.
+    pub async fn build(self) -> Result<Requester, BuildError> {
+        self.check()?;
+        let Self { kafka, settings, reply_topic, metrics } = self;
+        let budget = Budget::new(settings.max_in_flight, settings.max_in_flight_bytes);
+        let calls = Calls::new(budget, metrics);
+
+        let message_max = (settings.max_request_bytes + RECORD_OVERHEAD).to_string();
+        let producer: ThreadedProducer<Deliveries> = kafka
+            .producer(&[
+                ("delivery.report.only.error", "true"),
+                ("message.max.bytes", message_max.as_str()),
+            ])
+            .create_with_context(Deliveries {
+                calls: Arc::clone(&calls),
+                observer: Observer::default(),
+            })
+            .map_err(BuildError::Client)?;
+        let core = Core {
+            calls: Arc::clone(&calls),
+            settings: settings.clone(),
+            reply_topic: reply_topic.clone(),
+            reply_partition: match settings.reply_partition {
+                ReplyPartition::Shared => None,
+                ReplyPartition::Fixed(partition) => Some(partition),
+            },
+            producer: Some(producer),
+            lookup: kafka.consumer(&[("group.id", "antiphon-lookup")]),
+        };
+        // From here on the core's drop ends the threads that are started below.
+        let requester = Requester::new(core);
+        spawn("antiphon-deadlines", {
+            let calls = Arc::clone(&calls);
+            move || calls.run_deadlines()
+        })?;
+        let (positioned, position) = oneshot::channel();
+        spawn("antiphon-replies", move || {
+            let observer = Observer::default();
+            let (partition, timeout) = (settings.reply_partition, settings.start_timeout());
+            let reader = Reader::positioned(
+                &kafka,
+                observer,
+                &reply_topic,
+                partition,
+                timeout,
+                Arc::clone(&calls),
+            );
+            match reader {
+                Ok(reader) => {
+                    // A builder that was dropped has dropped the core too, which ends the loop.
+                    let _ = positioned.send(Ok(()));
+                    reader.run(|| calls.is_finished());
+                }
+                Err(error) => drop(positioned.send(Err(error))),
+            }
+        })?;
+        let ended_early = |_| BuildError::Thread(std::io::Error::other("the reply reader ended"));
+        position.await.map_err(ended_early)??;
+        Ok(requester)
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        let wrong = |what: &str| Err(BuildError::Setting(what.to_owned()));
+        if self.reply_topic.is_empty() {
+            return wrong("no reply topic is named; call `.reply_topic(\"<request topic>.replies\")`");
+        }
+        if self.settings.max_in_flight == 0 {
+            return wrong("max_in_flight is 0, so no call could be made; give at least 1");
+        }
+        if self.settings.start_timeout_ms == 0 {
+            return wrong("start_timeout_ms is 0; give the milliseconds that a start may take");
+        }
+        Ok(())
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), BuildError> {
+    thread::Builder::new().name(name.into()).spawn(work).map(drop).map_err(BuildError::Thread)
+}

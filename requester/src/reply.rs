@@ -1,0 +1,20 @@
+//! A reply as it arrived.
+
+use antiphon_common::wire::Headers;
+use bytes::Bytes;
+
+/// A good reply.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Reply {
+    /// The payload; empty if the record has none.
+    pub payload: Bytes,
+    /// The record's key, which repliers copy from the request.
+    pub key: Option<Bytes>,
+    /// The headers that are not the protocol's.
+    pub headers: Headers,
+    /// The partition of the reply topic that it came from.
+    pub partition: i32,
+    /// Its offset there.
+    pub offset: i64,
+}

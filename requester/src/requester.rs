@@ -1,0 +1,150 @@
+//! The handle that applications hold.
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use antiphon_common::blocking::on_own_thread;
+use antiphon_common::config::{KafkaSettings, RequesterSettings};
+use antiphon_common::kafka::{TopicError, partition_count};
+use antiphon_common::{InstanceId, Request};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{Producer, ThreadedProducer};
+
+use crate::ask::{RawRequest, Typed};
+use crate::builder::RequesterBuilder;
+use crate::call::CallBuilder;
+use crate::calls::Calls;
+use crate::deliveries::Deliveries;
+
+/// Asks questions over Kafka. Cheap to clone; clones share one reply reader and one producer.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use antiphon_common::config::KafkaSettings;
+/// use antiphon_requester::{RawRequest, Requester};
+///
+/// let requester = Requester::builder(KafkaSettings::new("127.0.0.1:9092"))
+///     .reply_topic("quotes.replies")
+///     .build()
+///     .await?;
+/// let reply = requester.ask(RawRequest::new("quotes", "ACME")).key("ACME").await?;
+/// println!("{:?}", reply.payload);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Requester(Arc<Core>);
+
+pub(crate) struct Core {
+    pub(crate) calls: Arc<Calls>,
+    pub(crate) settings: RequesterSettings,
+    pub(crate) reply_topic: String,
+    pub(crate) reply_partition: Option<i32>,
+    /// Taken out when the last handle is dropped.
+    pub(crate) producer: Option<ThreadedProducer<Deliveries>>,
+    pub(crate) lookup: ClientConfig,
+}
+
+impl Requester {
+    /// Starts to put a requester together.
+    #[must_use]
+    pub fn builder(kafka: KafkaSettings) -> RequesterBuilder {
+        RequesterBuilder::new(kafka)
+    }
+
+    pub(crate) fn new(core: Core) -> Self {
+        Self(Arc::new(core))
+    }
+
+    /// Asks a typed question, in the topic that its type names.
+    pub fn call<R: Request>(&self, request: R) -> CallBuilder<'_, Typed<R>> {
+        CallBuilder::new(&self.0, Typed(request))
+    }
+
+    /// Asks a question in bytes.
+    pub fn ask(&self, request: RawRequest) -> CallBuilder<'_, RawRequest> {
+        CallBuilder::new(&self.0, request)
+    }
+
+    /// The number of calls that wait for a reply.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.0.calls.len()
+    }
+
+    /// The id of this requester, a part of the correlation id of each of its calls.
+    #[must_use]
+    pub fn instance(&self) -> InstanceId {
+        self.0.calls.instance()
+    }
+
+    /// Checks that a request topic exists, and returns the number of its partitions.
+    ///
+    /// Good to do at start: to a producer, a topic that does not exist looks like one that the
+    /// brokers have not heard of yet, and it waits some seconds for it.
+    ///
+    /// # Errors
+    /// [`TopicError`] if the topic is missing, not visible, or no broker answers in time.
+    pub async fn check_topic(&self, topic: &str, timeout: Duration) -> Result<i32, TopicError> {
+        let (lookup, name) = (self.0.lookup.clone(), topic.to_owned());
+        let unreachable =
+            move |source| TopicError::Unreachable { topic: name.clone(), source };
+        let name = topic.to_owned();
+        let checked = on_own_thread("antiphon-lookup", move || {
+            // A producer that asks may make a broker create the topic; a consumer does not.
+            let client: BaseConsumer = lookup.create().map_err(unreachable)?;
+            partition_count(client.client(), &name, timeout)
+        });
+        checked.await.expect("the look-up does not panic")
+    }
+
+    /// Refuses new calls, waits for those in flight for at most `grace`, and ends the rest with
+    /// the outcome unknown.
+    ///
+    /// Returns the number of calls that were ended that way. Other clones of this requester are
+    /// closed with it.
+    pub async fn close(self, grace: Duration) -> usize {
+        let calls = &self.0.calls;
+        calls.refuse();
+        let deadline = Instant::now() + grace;
+        while calls.len() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let left = calls.len();
+        calls.close();
+        left
+    }
+}
+
+impl Core {
+    pub(crate) fn producer(&self) -> &ThreadedProducer<Deliveries> {
+        self.producer.as_ref().expect("the producer lives as long as the handle")
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.calls.close();
+        // Dropping a producer waits for its threads, which must not happen on an async worker.
+        // What is still queued belongs to calls that have ended as "may have been executed".
+        if let Some(producer) = self.producer.take() {
+            let _ = thread::Builder::new().name("antiphon-close".into()).spawn(move || {
+                let _ = producer.flush(Duration::from_secs(1));
+                drop(producer);
+            });
+        }
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requester")
+            .field("instance", &self.calls.instance())
+            .field("reply_topic", &self.reply_topic)
+            .field("in_flight", &self.calls.len())
+            .finish_non_exhaustive()
+    }
+}
