@@ -125,10 +125,20 @@ mod tests {
             cpu_us_per_request: 0.5,
         };
         let json = serde_json::to_value(report).expect("plain data");
-        let keys: Vec<_> = json.as_object().expect("an object").keys().map(String::as_str).collect();
+        let keys: Vec<_> =
+            json.as_object().expect("an object").keys().map(String::as_str).collect();
         for key in [
-            "requests", "ok", "errors", "in_flight", "throughput_per_s", "p50_us", "p90_us",
-            "p99_us", "p999_us", "max_us", "cpu_us_per_request",
+            "requests",
+            "ok",
+            "errors",
+            "in_flight",
+            "throughput_per_s",
+            "p50_us",
+            "p90_us",
+            "p99_us",
+            "p999_us",
+            "max_us",
+            "cpu_us_per_request",
         ] {
             assert!(keys.contains(&key), "{key} is missing in {keys:?}");
         }

@@ -11,7 +11,8 @@ use crate::arguments::{Asking, Topics};
 use crate::exit::Failure;
 
 /// How long a start may take: people wait for it.
-pub(crate) const START: Duration = Duration::from_secs(10);
+pub(crate) const START: Duration = Duration::from_millis(START_MS);
+pub(crate) const START_MS: u64 = 10_000;
 
 impl Topics {
     /// Creates topics if that was asked for.
@@ -42,8 +43,7 @@ impl Asking {
         if let Some(timeout) = self.timeout {
             own.timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         }
-        let start = u64::try_from(START.as_millis()).unwrap_or(u64::MAX);
-        own.start_timeout_ms = own.start_timeout_ms.min(start);
+        own.start_timeout_ms = own.start_timeout_ms.min(START_MS);
         let requester = Requester::builder(settings.kafka.clone())
             .reply_topic(reply_topic)
             .settings(own)

@@ -163,7 +163,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {
             if let Some(id) = CorrelationId::from_bytes(&bytes) {
-                prop_assert_eq!(id.to_bytes().as_slice(), bytes.as_slice());
+                prop_assert_eq!(id.to_bytes().to_vec(), bytes);
             }
         }
     }

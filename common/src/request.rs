@@ -6,7 +6,11 @@ use crate::codec::Codec;
 ///
 /// Usually derived:
 ///
-/// ```ignore
+/// ```
+/// # extern crate antiphon_common as antiphon;
+/// # use antiphon_derive::Request;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)] struct Quote { price: f64 }
 /// #[derive(Serialize, Deserialize, Request)]
 /// #[request(topic = "quotes", endpoint = "get-quote", reply = Quote, codec = Json)]
 /// struct GetQuote { symbol: String }

@@ -117,18 +117,27 @@ pub fn persistence(message: &BorrowedMessage<'_>) -> Persistence {
     }
 }
 
-/// Sets how long an embedded broker waits for more members before a new group's first rebalance.
+/// Makes the groups of an embedded broker quick, in milliseconds: `rebalance_delay` is how long a
+/// new group of the classic protocol waits for more members (3 s by default), `heartbeat` how
+/// often members of the newer protocol (KIP-848) hear of changes (3 s by default).
 ///
 /// `client` is one that was created with `test.mock.num.brokers`. Returns `false`, and does
-/// nothing, if it has no embedded broker. The default is 3 s.
-pub fn set_mock_rebalance_delay<C: ClientContext>(client: &Client<C>, delay_ms: i32) -> bool {
+/// nothing, if it has no embedded broker.
+pub fn set_mock_group_delays<C: ClientContext>(
+    client: &Client<C>,
+    rebalance_delay: i32,
+    heartbeat: i32,
+) -> bool {
     // SAFETY: `native_ptr` is a live client handle while `client` is borrowed.
     let cluster = unsafe { sys::rd_kafka_handle_mock_cluster(client.native_ptr()) };
     if cluster.is_null() {
         return false;
     }
-    // SAFETY: `cluster` is the client's own mock cluster, which lives as long as the client; the
-    // call hands the change to the cluster's thread under its own lock.
-    unsafe { sys::rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, delay_ms) };
+    // SAFETY: `cluster` is the client's own mock cluster, which lives as long as the client; both
+    // calls change a setting of it under its own lock.
+    unsafe {
+        sys::rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, rebalance_delay);
+        sys::rd_kafka_mock_set_group_consumer_heartbeat_interval_ms(cluster, heartbeat);
+    }
     true
 }

@@ -78,8 +78,9 @@ pub(crate) fn typed<Args: 'static, H: Handler<Args>>(handler: H) -> Erased {
     Arc::new(move |raw, context| {
         let handler = Arc::clone(&handler);
         Box::pin(async move {
-            let request = <<H::Request as Request>::Codec as Codec<H::Request>>::decode(&raw.payload)
-                .map_err(|error| Status::invalid_argument(error.to_string()))?;
+            let request =
+                <<H::Request as Request>::Codec as Codec<H::Request>>::decode(&raw.payload)
+                    .map_err(|error| Status::invalid_argument(error.to_string()))?;
             let reply = handler.call(request, context).await?;
             encode::<H::Request>(&reply)
         })

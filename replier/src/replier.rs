@@ -23,8 +23,6 @@ use crate::running::Service;
 
 /// How long leaving the group may take after the drain.
 const LEAVE: Duration = Duration::from_secs(10);
-/// How long the request topics are looked for at the start.
-const LOOK_UP: Duration = Duration::from_secs(30);
 
 /// A replier: member of a consumer group that answers requests. Replicas of it share the work.
 #[derive(Debug)]
@@ -188,10 +186,9 @@ impl ReplierBuilder {
         if self.router.topics().is_empty() {
             return wrong("the router has no handlers; add one with `.handle(…)`");
         }
-        if self.settings.concurrency == 0 || self.settings.max_outstanding == 0 {
-            return wrong("replier.concurrency and replier.max_outstanding must be at least 1");
-        }
-        Ok(())
+        let Self { kafka, settings, .. } = self;
+        let valid = kafka.validate().and_then(|()| settings.validate());
+        valid.map_err(|error| RunError::Setting(error.to_string()))
     }
 }
 
@@ -220,20 +217,24 @@ fn subscribe(
     topics: &[String],
 ) -> Result<BaseConsumer<Assignment>, RunError> {
     let interval = settings.commit_interval_ms.to_string();
-    let config = kafka.consumer(&[
+    let mut own = vec![
         ("group.id", settings.group.as_str()),
         // Only stored offsets are committed, and only what the watermark has passed is stored.
         ("enable.auto.commit", "true"),
         ("auto.commit.interval.ms", interval.as_str()),
         // Requests that were sent before the group first came up are answered too.
         ("auto.offset.reset", "earliest"),
-        ("partition.assignment.strategy", "cooperative-sticky"),
-    ]);
+    ];
+    // With the newer group protocol (KIP-848) the broker assigns, and the client refuses this.
+    if kafka.properties.get("group.protocol").is_none_or(|protocol| protocol == "classic") {
+        own.push(("partition.assignment.strategy", "cooperative-sticky"));
+    }
+    let config = kafka.consumer(&own);
     let observer = assignment.observer.clone();
     let consumer: BaseConsumer<Assignment> =
         config.create_with_context(assignment).map_err(RunError::Client)?;
     for topic in topics {
-        partition_count(consumer.client(), topic, LOOK_UP)
+        partition_count(consumer.client(), topic, settings.start_timeout())
             .map_err(|error| RunError::RequestTopic(error, observer.cause().phrase()))?;
     }
     let names: Vec<&str> = topics.iter().map(String::as_str).collect();

@@ -72,9 +72,8 @@ impl Replies {
         let Some(producer) = &self.producer else { return };
         let (payload, key) = (outgoing.payload(), outgoing.key.clone());
         let (to, headers) = (outgoing.reply_to.clone(), outgoing.headers());
-        let mut record = BaseRecord::with_opaque_to(&to.topic, outgoing)
-            .payload(&payload[..])
-            .headers(headers);
+        let mut record =
+            BaseRecord::with_opaque_to(&to.topic, outgoing).payload(&payload[..]).headers(headers);
         record.key = key.as_deref();
         record.partition = to.partition;
         if let Err((error, refused)) = producer.send(record) {

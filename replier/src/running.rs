@@ -103,7 +103,9 @@ fn no_handler(request: &RawRequest, context: &Context) -> Status {
     Status::new(
         Code::Unimplemented,
         match &request.endpoint {
-            Some(name) => format!("no handler for the endpoint `{}` of `{topic}`", name.escape_debug()),
+            Some(name) => {
+                format!("no handler for the endpoint `{}` of `{topic}`", name.escape_debug())
+            }
             None => format!("no handler for requests to `{topic}` that name no endpoint"),
         },
     )

@@ -44,7 +44,6 @@ impl Watermark {
     pub(crate) fn committable(&self) -> Option<i64> {
         self.next
     }
-
 }
 
 #[cfg(test)]

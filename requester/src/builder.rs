@@ -168,17 +168,13 @@ impl RequesterBuilder {
     }
 
     fn check(&self) -> Result<(), BuildError> {
-        let wrong = |what: &str| Err(BuildError::Setting(what.to_owned()));
         if self.reply_topic.is_empty() {
-            return wrong("no reply topic is named; call `.reply_topic(\"<request topic>.replies\")`");
+            let what = "no reply topic is named; call `.reply_topic(\"<request topic>.replies\")`";
+            return Err(BuildError::Setting(what.to_owned()));
         }
-        if self.settings.max_in_flight == 0 {
-            return wrong("max_in_flight is 0, so no call could be made; give at least 1");
-        }
-        if self.settings.start_timeout_ms == 0 {
-            return wrong("start_timeout_ms is 0; give the milliseconds that a start may take");
-        }
-        Ok(())
+        let Self { kafka, settings, .. } = self;
+        let valid = kafka.validate().and_then(|()| settings.validate());
+        valid.map_err(|error| BuildError::Setting(error.to_string()))
     }
 }
 

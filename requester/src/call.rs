@@ -152,7 +152,10 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
             application: &self.headers,
         };
         let topic = self.ask.topic();
-        #[expect(clippy::cast_possible_truncation, reason = "checked to be 64 bits at compile time")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "checked to be 64 bits at compile time"
+        )]
         let mut record = BaseRecord::with_opaque_to(&topic, id.call() as usize)
             .payload(payload)
             .headers(headers.write());

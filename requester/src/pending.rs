@@ -28,7 +28,10 @@ pub struct Call<T> {
 
 #[derive(Debug)]
 enum State {
-    Waiting { ended: oneshot::Receiver<Ended>, guard: CancelGuard },
+    Waiting {
+        ended: oneshot::Receiver<Ended>,
+        guard: CancelGuard,
+    },
     /// The failure, until it is handed over.
     Refused(Option<Failure>),
 }

@@ -11,17 +11,16 @@ use rdkafka::producer::{BaseProducer, Producer};
 
 use crate::{TestBroker, TestkitError, TopicSpec};
 
-/// What clients should set to be quick with the embedded broker: it answers an empty fetch only
-/// after the client's full wait, which is 500 ms by default, and a group that has members lets a
-/// new one in only a second before the session timeout, which is 45 s by default.
-pub(crate) const CLIENT_PROPERTIES: &[(&str, &str)] = &[
-    ("fetch.wait.max.ms", "1"),
-    ("session.timeout.ms", "3000"),
-    ("heartbeat.interval.ms", "300"),
-];
+/// What clients should set to be quick with the embedded broker. It answers an empty fetch only
+/// after the client's full wait, which is 500 ms by default. Its groups of the classic protocol
+/// may need seconds until all members have joined, those of the newer one (KIP-848) do not.
+pub(crate) const CLIENT_PROPERTIES: &[(&str, &str)] =
+    &[("fetch.wait.max.ms", "1"), ("group.protocol", "consumer")];
 
-/// How long a group waits for more members before its first rebalance, unless told otherwise.
-const REBALANCE_DELAY: Duration = Duration::from_millis(20);
+/// How long a new group of the classic protocol waits for more members, in milliseconds.
+const REBALANCE_DELAY: i32 = 0;
+/// How often members of a group of the newer protocol hear of changes, in milliseconds.
+const HEARTBEAT: i32 = 50;
 
 /// How long a drop waits for the thread to end before it leaves it behind.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -32,20 +31,11 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 pub struct MockBuilder {
     brokers: usize,
     topics: Vec<TopicSpec>,
-    rebalance_delay: Duration,
 }
 
 impl MockBuilder {
     pub(crate) fn new() -> Self {
-        Self { brokers: 1, topics: Vec::new(), rebalance_delay: REBALANCE_DELAY }
-    }
-
-    /// Sets how long a new group waits for more members before its first rebalance. The default
-    /// is 20 ms. Members that come later wait for seconds, so a test that starts several at once
-    /// wants some more.
-    pub fn rebalance_delay(mut self, delay: Duration) -> Self {
-        self.rebalance_delay = delay;
-        self
+        Self { brokers: 1, topics: Vec::new() }
     }
 
     /// Sets how many brokers the cluster shows to its clients. The default is 1.
@@ -78,7 +68,7 @@ impl MockBuilder {
                 problem: format!("{} is not between 1 and 10000", self.brokers),
             });
         }
-        let broker = MockBroker::start(self.brokers, self.rebalance_delay)?;
+        let broker = MockBroker::start(self.brokers)?;
         for topic in &self.topics {
             broker.create_topic(topic)?;
         }
@@ -105,12 +95,12 @@ pub(crate) struct MockBroker {
 }
 
 impl MockBroker {
-    fn start(brokers: usize, rebalance_delay: Duration) -> Result<Self, TestkitError> {
+    fn start(brokers: usize) -> Result<Self, TestkitError> {
         let (requests, inbox) = mpsc::channel();
         let (ready, started) = mpsc::sync_channel(1);
         let thread = thread::Builder::new()
             .name("antiphon-mock-broker".into())
-            .spawn(move || run(brokers, rebalance_delay, &ready, &inbox))
+            .spawn(move || run(brokers, &ready, &inbox))
             .map_err(TestkitError::io("start the thread of the embedded broker"))?;
         let bootstrap = started
             .recv()
@@ -170,12 +160,7 @@ impl Drop for MockBroker {
 
 /// The thread's whole life: create the client that owns the cluster, serve requests, end when
 /// nobody can send any more.
-fn run(
-    brokers: usize,
-    rebalance_delay: Duration,
-    ready: &SyncSender<KafkaResult<String>>,
-    inbox: &Receiver<CreateTopic>,
-) {
+fn run(brokers: usize, ready: &SyncSender<KafkaResult<String>>, inbox: &Receiver<CreateTopic>) {
     let created: KafkaResult<BaseProducer> = ClientConfig::new()
         .set("client.id", "antiphon-mock-broker")
         .set("test.mock.num.brokers", brokers.to_string())
@@ -193,8 +178,7 @@ fn run(
         return;
     };
     // Without this the first rebalance of every group takes three seconds.
-    let delay = i32::try_from(rebalance_delay.as_millis()).unwrap_or(i32::MAX);
-    antiphon_native::set_mock_rebalance_delay(owner.client(), delay);
+    antiphon_native::set_mock_group_delays(owner.client(), REBALANCE_DELAY, HEARTBEAT);
     let _ = ready.send(Ok(cluster.bootstrap_servers()));
     while let Ok(request) = inbox.recv() {
         let created = cluster.create_topic(&request.name, request.partitions, request.replicas);

@@ -2,9 +2,9 @@
 
 use std::io::Read;
 
+use antiphon::Requester;
 use antiphon::metrics::RequesterMetrics;
 use antiphon::requester::RawRequest;
-use antiphon::Requester;
 use bytes::Bytes;
 use clap::Args;
 

@@ -47,8 +47,6 @@ pub(crate) struct Demo {
     connection: Connection,
 }
 
-/// How long the embedded broker waits for all repliers, so that they share from the beginning.
-const GATHER: Duration = Duration::from_millis(150);
 /// How long the repliers may take to share the partitions among them.
 const JOIN: Duration = Duration::from_secs(30);
 
@@ -104,9 +102,9 @@ pub(crate) async fn run(demo: &Demo) -> Result<(), Failure> {
             move |verified: &mut Verified, ended: Ended<Result<Reply, CallError>>| {
                 bar.inc(1);
                 let first_after = begun.elapsed();
-                let correct = ended.result.map(|reply| {
-                    expected(payload(ended.number).as_bytes(), &reply.payload)
-                });
+                let correct = ended
+                    .result
+                    .map(|reply| expected(payload(ended.number).as_bytes(), &reply.payload));
                 verified.take(ended.latency, correct, first_after);
             },
         )
@@ -135,7 +133,6 @@ fn embedded_broker(
     let broker = TestBroker::mock()
         .topic(topic, partitions)
         .topic(replies, partitions)
-        .rebalance_delay(GATHER)
         .start()
         .map_err(|error| Failure::usage(error.to_string()))?;
     kafka.bootstrap = broker.bootstrap().to_owned();

@@ -37,9 +37,12 @@ impl Repliers {
         let told = Arc::new(told);
         for number in 0..wanted {
             let told = Arc::clone(&told);
-            let router = Router::new().handle_any(topic, move |request: RawRequest, _: Context| {
-                async move { Ok::<_, Status>(RawReply::new(answer(number, &request.payload))) }
-            });
+            let router = Router::new().handle_any(
+                topic,
+                move |request: RawRequest, _: Context| async move {
+                    Ok::<_, Status>(RawReply::new(answer(number, &request.payload)))
+                },
+            );
             let first = std::sync::Once::new();
             let replier = Replier::builder(settings.kafka.clone())
                 .settings(settings.replier.clone())

@@ -1,7 +1,7 @@
 //! `antiphon reply`: answers the requests of a topic.
 
-use antiphon::replier::{RawReply, RawRequest, RunError};
 use antiphon::metrics::ReplierMetrics;
+use antiphon::replier::{RawReply, RawRequest, RunError};
 use antiphon::{Context, Replier, Router, Status};
 use clap::Args;
 
@@ -9,6 +9,7 @@ use crate::arguments::{Admin, Connection, Topics};
 use crate::commands::command::Program;
 use crate::exit::Failure;
 use crate::service::Service;
+use crate::topics::START_MS;
 
 /// Answers the requests of a topic, as one member of a consumer group.
 #[derive(Debug, Args)]
@@ -58,6 +59,7 @@ pub(crate) async fn run(reply: &Reply) -> Result<(), Failure> {
     if let Some(concurrency) = reply.concurrency {
         settings.replier.concurrency = concurrency;
     }
+    settings.replier.start_timeout_ms = settings.replier.start_timeout_ms.min(START_MS);
     settings.replier.allow_reply_to.extend(reply.allow_reply_to.iter().cloned());
     let replies = format!("{}.replies", reply.topic);
     reply.topics.ensure(&settings, &[&reply.topic, &replies]).await?;

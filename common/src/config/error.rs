@@ -74,4 +74,7 @@ pub enum ConfigError {
         /// The values that are allowed.
         allowed: String,
     },
+    /// The layers are right one by one, but cannot be put together.
+    #[error("configuration: {0}")]
+    Layers(#[source] config::ConfigError),
 }

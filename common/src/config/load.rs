@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use config::{Config, File, FileFormat, Source};
 use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
+use toml::Table;
 
 use super::{ConfigError, KafkaSettings, ReplierSettings, RequesterSettings, environment, keys};
 
@@ -79,14 +80,15 @@ impl Layers {
     /// [`ConfigError`] names the key, and the file or variable it was written in.
     pub fn load_from(&self, variables: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
         let known = keys::known();
-        let mut merged = Table::new();
+        let mut merged = Config::builder();
         for path in &self.files {
-            merge(&mut merged, checked(read(path)?, &known)?);
+            merged = merged.add_source(source(&checked(read(path)?, &known)?));
         }
         for layer in environment::layers(variables, &known, |path| fs::read_to_string(path))? {
-            merge(&mut merged, checked(layer, &known)?);
+            merged = merged.add_source(source(&checked(layer, &known)?));
         }
-        let settings = deserialized(merged, "all layers together")?;
+        let merged = merged.build().and_then(Config::try_deserialize);
+        let settings: Settings = merged.map_err(ConfigError::Layers)?;
         settings.validate()?;
         Ok(settings)
     }
@@ -123,13 +125,9 @@ fn deserialized(values: Table, origin: &str) -> Result<Settings, ConfigError> {
     })
 }
 
-fn merge(into: &mut Table, from: Table) {
-    for (key, value) in from {
-        match (into.get_mut(&key), value) {
-            (Some(Value::Table(into)), Value::Table(from)) => merge(into, from),
-            (_, value) => {
-                into.insert(key, value);
-            }
-        }
-    }
+/// A layer as the config crate merges it. It is checked before that, one by one: once merged,
+/// values are read leniently (`true` as 1, say), and an error can no longer name its variable.
+fn source(values: &Table) -> impl Source + Send + Sync + 'static {
+    let text = toml::to_string(values).expect("a table that was parsed has a text form");
+    File::from_str(&text, FileFormat::Toml)
 }

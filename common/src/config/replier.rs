@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct ReplierSettings {
     /// The consumer group; empty means that the program names it.
     pub group: String,
+    /// How long the start may take: until the request topics are found, in milliseconds.
+    pub start_timeout_ms: u64,
     /// How many handlers run at once.
     pub concurrency: usize,
     /// How many requests are held at once: queued, running, or awaiting the reply's
@@ -30,6 +32,12 @@ pub struct ReplierSettings {
 }
 
 impl ReplierSettings {
+    /// How long the start may take.
+    #[must_use]
+    pub fn start_timeout(&self) -> Duration {
+        Duration::from_millis(self.start_timeout_ms)
+    }
+
     /// How long a handler may take.
     #[must_use]
     pub fn handler_timeout(&self) -> Duration {
@@ -53,6 +61,7 @@ impl Default for ReplierSettings {
     fn default() -> Self {
         Self {
             group: String::new(),
+            start_timeout_ms: 30_000,
             concurrency: 256,
             max_outstanding: 10_000,
             handler_timeout_ms: 30_000,

@@ -75,6 +75,7 @@ impl ReplierSettings {
             ("replier.max_outstanding", self.max_outstanding),
             ("replier.concurrency", self.concurrency),
         )?;
+        timeout("replier.start_timeout_ms", self.start_timeout_ms)?;
         timeout("replier.handler_timeout_ms", self.handler_timeout_ms)?;
         timeout("replier.max_deadline_ms", self.max_deadline_ms)?;
         timeout("replier.drain_ms", self.drain_ms)?;
