@@ -1,7 +1,13 @@
-//! Asynchronous request-reply over Apache Kafka.
+#![doc = include_str!("../README.md")]
 //!
-//! A service asks a question by producing a request, goes on working, and gets its answer as a
-//! future. Other services answer: repliers in a consumer group, scaled by adding replicas.
+//! # Features
+//!
+//! | feature | what it adds | default |
+//! |---|---|---|
+//! | `requester` | the side that asks | yes |
+//! | `replier` | the side that answers | yes |
+//! | `avro` | the codec `Avro`, with the schema derived from the type | no |
+//! | `admin` | an HTTP server for `/metrics`, `/livez` and `/readyz` | no |
 
 #[cfg(feature = "admin")]
 pub use antiphon_admin as admin;

@@ -90,7 +90,6 @@ impl CorrelationId {
     #[must_use]
     pub fn instance(self) -> InstanceId {
         let high = (self.0 >> 80) as u64;
-        #[expect(clippy::cast_possible_truncation, reason = "masked to 12 bits")]
         let low = (self.0 >> 64) as u64 & mask(12);
         InstanceId(high << 12 | low)
     }

@@ -13,6 +13,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::readiness::Readiness;
 use crate::tracker::{Outstanding, Tracker};
 
 /// The context of the group's consumer. All of its methods run on the intake thread, inside poll.
@@ -21,7 +22,7 @@ pub(crate) struct Assignment {
     pub(crate) outstanding: Arc<Outstanding>,
     metrics: ReplierMetrics,
     drain: Duration,
-    on_ready: Arc<dyn Fn(bool) + Send + Sync>,
+    readiness: Arc<Readiness>,
     trackers: Mutex<Trackers>,
     /// Set by a rebalance: partitions that were just assigned are not paused.
     changed: AtomicBool,
@@ -36,14 +37,14 @@ impl Assignment {
         observer: Observer,
         metrics: ReplierMetrics,
         drain: Duration,
-        on_ready: Arc<dyn Fn(bool) + Send + Sync>,
+        readiness: Arc<Readiness>,
     ) -> Self {
         Self {
             observer,
             outstanding: Outstanding::new(metrics.clone()),
             metrics,
             drain,
-            on_ready,
+            readiness,
             trackers: Mutex::default(),
             changed: AtomicBool::new(false),
             drain_by: Mutex::default(),
@@ -90,10 +91,7 @@ impl Assignment {
         }
         self.count_held(&trackers);
         drop(trackers);
-        let draining = self.drain_by.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        if !draining {
-            (self.on_ready)(true);
-        }
+        self.readiness.begin();
     }
 
     /// Lets what is under way on these partitions end, within the drain time, and stores its

@@ -113,11 +113,11 @@ impl RecordReader {
     }
 
     fn allowed(&mut self, topic: &str, reply_topic: &str) -> Result<Arc<str>, Rejected> {
-        // What is kept was allowed for this request topic's records only if there is just one.
-        if let Some(last) = self.last.as_ref().filter(|last| ***last == *reply_topic) {
-            if self.policy.serves_one_topic() {
-                return Ok(Arc::clone(last));
-            }
+        // The last one was allowed for its request topic; if there is only one, then for this too.
+        if let Some(last) = self.last.as_ref().filter(|last| ***last == *reply_topic)
+            && self.policy.serves_one_topic()
+        {
+            return Ok(Arc::clone(last));
         }
         self.policy
             .check(topic, reply_topic)

@@ -2,7 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `replier` | the builder, and the life of a replier from start to drain |
+//! | `replier`, `readiness` | the builder, and the life of a replier from start to drain |
 //! | `router`, `handler`, `context` | what applications write: handlers, and what they are given |
 //! | `intake`, `assignment` | the thread that polls, pauses, stores offsets and rebalances |
 //! | `incoming`, `reply_to` | what a record must be to become a request |
@@ -18,6 +18,7 @@ mod incoming;
 mod intake;
 mod lane;
 mod outgoing;
+mod readiness;
 mod replier;
 mod replies;
 mod reply_to;

@@ -16,6 +16,7 @@ use crate::assignment::Assignment;
 use crate::incoming::RecordReader;
 use crate::intake::Intake;
 use crate::lane;
+use crate::readiness::Readiness;
 use crate::replies::Replies;
 use crate::reply_to::ReplyPolicy;
 use crate::router::Router;
@@ -34,7 +35,7 @@ pub struct ReplierBuilder {
     settings: ReplierSettings,
     router: Router,
     metrics: ReplierMetrics,
-    on_ready: Arc<dyn Fn(bool) + Send + Sync>,
+    readiness: Readiness,
     on_beat: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -71,7 +72,7 @@ impl Replier {
             settings: ReplierSettings::default(),
             router: Router::new(),
             metrics: ReplierMetrics::new(),
-            on_ready: Arc::new(|_| {}),
+            readiness: Readiness::new(|_| {}),
             on_beat: Arc::new(|| {}),
         }
     }
@@ -110,10 +111,11 @@ impl ReplierBuilder {
         self
     }
 
-    /// Is told when the replier is ready (it is a member of its group), and when it no longer is.
+    /// Is told when the replier is ready, that is, a member of its group; and when it is no longer,
+    /// which is before it drains.
     #[must_use]
     pub fn on_ready(mut self, told: impl Fn(bool) + Send + Sync + 'static) -> Self {
-        self.on_ready = Arc::new(told);
+        self.readiness = Readiness::new(told);
         self
     }
 
@@ -132,7 +134,8 @@ impl ReplierBuilder {
     /// [`RunError`] if it cannot start, fails for good, or is not done in the drain time.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         self.check()?;
-        let Self { kafka, settings, router, metrics, on_ready, on_beat } = self;
+        let Self { kafka, settings, router, metrics, readiness, on_beat } = self;
+        let readiness = Arc::new(readiness);
         let (topics, drain) = (router.topics(), settings.drain());
         let policy = ReplyPolicy::new(&topics, &settings.allow_reply_to)
             .map_err(|error| RunError::Setting(format!("replier.allow_reply_to: {error}")))?;
@@ -150,10 +153,10 @@ impl ReplierBuilder {
         }));
         let stop = Arc::new(AtomicBool::new(false));
         let intake = {
-            let (stop, on_ready) = (Arc::clone(&stop), Arc::clone(&on_ready));
+            let (stop, readiness) = (Arc::clone(&stop), Arc::clone(&readiness));
             on_own_thread("antiphon-intake", move || {
                 let assignment =
-                    Assignment::new(observer, metrics.clone(), settings.drain(), on_ready);
+                    Assignment::new(observer, metrics.clone(), settings.drain(), readiness);
                 let consumer = subscribe(&kafka, &settings, assignment, &topics)?;
                 let reader = RecordReader::new(policy, settings.clone());
                 let intake = Intake { consumer, reader, lane, settings, metrics, on_beat };
@@ -161,17 +164,16 @@ impl ReplierBuilder {
             })
         };
         // Dropping this future stops the replier too; its thread drains behind it.
-        let _stop_when_dropped = StopWhenDropped(Arc::clone(&stop));
+        let _end = EndWhenDropped { stop: Arc::clone(&stop), readiness: Arc::clone(&readiness) };
         let mut intake = std::pin::pin!(intake);
         let ended = tokio::select! {
             ended = &mut intake => ended,
             () = shutdown => {
-                on_ready(false);
+                readiness.end();
                 stop.store(true, Ordering::Relaxed);
                 tokio::time::timeout(drain + LEAVE, intake).await.map_err(|_| RunError::Leave)?
             }
         };
-        on_ready(false);
         match ended.map_err(RunError::Thread)?? {
             0 => Ok(()),
             unfinished => Err(RunError::Unfinished(unfinished)),
@@ -192,11 +194,16 @@ impl ReplierBuilder {
     }
 }
 
-struct StopWhenDropped(Arc<AtomicBool>);
+/// However `run` ends: by its own end, by an error, or by being dropped.
+struct EndWhenDropped {
+    stop: Arc<AtomicBool>,
+    readiness: Arc<Readiness>,
+}
 
-impl Drop for StopWhenDropped {
+impl Drop for EndWhenDropped {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.readiness.end();
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

@@ -35,7 +35,11 @@ pub enum Preset {
 
 /// What holds for every client: acknowledged by all in-sync replicas, no delay in the socket, and
 /// fetches that return as soon as there is anything.
-const COMMON_PRODUCER: [(&str, &str); 5] = [
+const COMMON_PRODUCER: [(&str, &str); 6] = [
+    // Records without a key stay with one partition for so many milliseconds. The default follows
+    // `linger.ms`, and with none of it each record goes to a partition of its own choice: a
+    // produce request for every few records.
+    ("sticky.partitioning.linger.ms", "10"),
     // A topic is created on purpose or not at all.
     ("allow.auto.create.topics", "false"),
     ("acks", "all"),
