@@ -29,25 +29,31 @@ have_jdk() {
 # Debian ships the venv module apart from the interpreter.
 have_python() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
 
-have_promtool() { have promtool || [ -x target/tools/bin/promtool ]; }
+# The server scrapes the metrics in the tests; promtool checks them and the alert rules.
+have_prometheus() {
+    local tool
+    for tool in prometheus promtool; do
+        have "$tool" || [ -x "target/tools/bin/$tool" ] || return 1
+    done
+}
 
 missing=()
 for tool in gcc g++ make perl pkg-config; do
     have "$tool" || missing+=("$tool")
 done
-need_promtool=no
+need_prometheus=no
 if [ "$level" = test ]; then
     have_jdk || missing+=(default-jdk-headless)
     have mvn || missing+=(maven)
     have_python || missing+=(python3 python3-venv)
-    have_promtool || need_promtool=yes
+    have_prometheus || need_prometheus=yes
 fi
 
-if [ ${#missing[@]} -eq 0 ] && [ $need_promtool = no ]; then
+if [ ${#missing[@]} -eq 0 ] && [ $need_prometheus = no ]; then
     exit 0
 fi
 
-have apt-get || die "missing here: ${missing[*]} $([ $need_promtool = no ] || echo promtool). \
+have apt-get || die "missing here: ${missing[*]} $([ $need_prometheus = no ] || echo prometheus). \
 This script knows Debian only; install them as this system does."
 
 export DEBIAN_FRONTEND=noninteractive
@@ -71,9 +77,9 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 # Installing Debian's prometheus would start a server on this machine, and again at every boot.
-# Only promtool is wanted, so the package is unpacked and that one file is taken from it.
-if [ $need_promtool = yes ]; then
-    say "taking promtool from the Debian package prometheus"
+# Only its two programs are wanted, so the package is unpacked and they are taken from it.
+if [ $need_prometheus = yes ]; then
+    say "taking prometheus and promtool from the Debian package prometheus"
     directory=$(mktemp -d)
     trap 'rm -rf "$directory"' EXIT
     # apt drops its privileges for the download, and may then not write into a private directory.
@@ -83,6 +89,6 @@ if [ $need_promtool = yes ]; then
         die "the package prometheus could not be downloaded. Run 'apt-get update' as root and try again."
     mkdir -p target/tools/bin
     dpkg-deb --fsys-tarfile "$directory"/prometheus_*.deb |
-        tar --extract --directory "$directory" ./usr/bin/promtool
-    install -m 755 "$directory/usr/bin/promtool" target/tools/bin/promtool
+        tar --extract --directory "$directory" ./usr/bin/prometheus ./usr/bin/promtool
+    install -m 755 "$directory/usr/bin/prometheus" "$directory/usr/bin/promtool" target/tools/bin/
 fi

@@ -8,7 +8,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
-all_suites=(unit doc derive testkit it cli interop tidy deploy)
+all_suites=(unit doc common derive admin testkit it cli interop tidy deploy)
 logs=target/test-logs
 # Seconds after which a suite is taken to hang; no suite takes a tenth of it without a build.
 limit=${SUITE_TIMEOUT:-1500}
@@ -38,7 +38,7 @@ run_suite() {
         unit) selection=(--lib --bins) ;;
         doc) selection=(--doc) ;;
         it | interop | tidy) selection=(--test "$1") ;;
-        derive | testkit | cli)
+        common | derive | admin | testkit | cli)
             mapfile -t selection < <(integration_tests "$1")
             if [ ${#selection[@]} -eq 0 ]; then
                 echo "there is no integration test in $1/tests"

@@ -1,3 +1,5 @@
+//! The facade of the workspace: one dependency for applications.
+//!
 #![doc = include_str!("../README.md")]
 //!
 //! # Features

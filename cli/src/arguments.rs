@@ -127,8 +127,9 @@ impl Connection {
 fn check(kafka: &KafkaSettings) -> Result<(), Failure> {
     for config in [kafka.producer(&[]), kafka.consumer(&[])] {
         config.create_native_config().map_err(|error| match error {
-            rdkafka::error::KafkaError::ClientConfig(_, why, name, value) => {
-                Failure::usage(format!("-X {name}={value}: {why}"))
+            // The value may be a secret, and may come from a file.
+            rdkafka::error::KafkaError::ClientConfig(_, why, name, _) => {
+                Failure::usage(format!("the Kafka property `{name}` (-X, kafka.properties): {why}"))
             }
             other => Failure::usage(format!("kafka.properties: {other}")),
         })?;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `arguments` | the command line, and options that several commands share |
 //! | `commands` | one module for each command |
-//! | `exit` | what a command fails with, and the exit codes |
+//! | `exit`, `usage` | what a command fails with, the exit codes, and a wrong command line |
 //! | `load`, `cpu` | calls in a closed loop, and what they cost |
 //! | `report`, `latencies` | results for people and for machines |
 //! | `service`, `topics` | metrics and health of long-running commands; checks before they start |
@@ -18,6 +18,7 @@ mod load;
 mod report;
 mod service;
 mod topics;
+mod usage;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -32,9 +33,12 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Clap would exit with 2, which here means that a request was not sent.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { 0 });
+            if is_help(&error) {
+                // Nobody may be reading it, as with `head`.
+                let _ = error.print();
+                return ExitCode::from(if error.use_stderr() { exit::USAGE } else { 0 });
+            }
+            return report_failure(&Failure::usage(usage::line(&error, std::env::args_os())));
         }
     };
     if arguments.check_args {
@@ -52,6 +56,17 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report_failure(&failure),
     }
+}
+
+/// Whether the text of a parse error is help or the version, asked for or not.
+fn is_help(error: &clap::Error) -> bool {
+    use clap::error::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    )
 }
 
 async fn run(command: Command) -> Result<(), Failure> {

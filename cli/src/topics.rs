@@ -12,7 +12,7 @@ use crate::exit::Failure;
 
 /// How long a start may take: people wait for it.
 pub(crate) const START: Duration = Duration::from_millis(START_MS);
-pub(crate) const START_MS: u64 = 10_000;
+pub(crate) const START_MS: u64 = 8_000;
 
 impl Topics {
     /// Creates topics if that was asked for.

@@ -16,7 +16,14 @@ impl Deadline {
     /// The deadline that is `timeout` from now, at most [`Deadline::MAX_TIMEOUT`].
     #[must_use]
     pub fn after(timeout: Duration) -> Self {
-        Self(Instant::now() + timeout.min(Self::MAX_TIMEOUT))
+        Self::after_from(Instant::now(), timeout)
+    }
+
+    /// The deadline that is `timeout` from `now`, at most [`Deadline::MAX_TIMEOUT`]; for those who
+    /// have just read the clock.
+    #[must_use]
+    pub fn after_from(now: Instant, timeout: Duration) -> Self {
+        Self(now + timeout.min(Self::MAX_TIMEOUT))
     }
 
     /// Makes a deadline of an instant.
@@ -52,7 +59,13 @@ impl Deadline {
     /// The deadline for the wire, in Unix milliseconds by this machine's clock.
     #[must_use]
     pub fn to_unix_millis(self) -> u64 {
-        unix_millis_at(self.remaining())
+        self.to_unix_millis_at(Instant::now())
+    }
+
+    /// The same, for those who have just read the monotonic clock.
+    #[must_use]
+    pub fn to_unix_millis_at(self, now: Instant) -> u64 {
+        unix_millis_at(self.0.saturating_duration_since(now))
     }
 
     /// Reads the value of a deadline header: ASCII decimal Unix milliseconds.

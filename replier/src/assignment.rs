@@ -162,10 +162,10 @@ impl ConsumerContext for Assignment {
             return;
         }
         for element in offsets.elements() {
-            if let (Offset::Offset(next), Ok(())) = (element.offset(), element.error()) {
-                if let Some(tracker) = self.tracker(element.topic(), element.partition()) {
-                    tracker.committed(next);
-                }
+            if let (Offset::Offset(next), Ok(())) = (element.offset(), element.error())
+                && let Some(tracker) = self.tracker(element.topic(), element.partition())
+            {
+                tracker.committed(next);
             }
         }
     }

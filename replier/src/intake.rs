@@ -11,7 +11,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 
 use crate::assignment::Assignment;
-use crate::incoming::RecordReader;
+use crate::incoming::{Incoming, RecordReader};
 use crate::lane::Entrance;
 
 /// How long a poll waits when there is nothing to do: the bound on how late a stop is seen.
@@ -20,6 +20,9 @@ const IDLE_POLL: Duration = Duration::from_millis(50);
 const BUSY_POLL: Duration = Duration::from_millis(2);
 /// How often offsets are handed to the client, which commits them at its own interval.
 const STORE_EVERY: Duration = Duration::from_millis(50);
+
+/// How many requests are handed to the lane at once.
+const BATCH: usize = 256;
 
 /// Takes records in and hands requests to the lane.
 pub(crate) struct Intake {
@@ -39,20 +42,7 @@ impl Intake {
         let mut stored = Instant::now();
         while !stop.load(Ordering::Relaxed) {
             self.regulate(&mut paused)?;
-            match self.consumer.poll(if paused { BUSY_POLL } else { IDLE_POLL }) {
-                Some(Ok(record)) => take(
-                    &record,
-                    self.consumer.context(),
-                    &mut self.reader,
-                    &self.lane,
-                    &self.metrics,
-                ),
-                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
-                Some(Err(error)) => {
-                    self.consumer.context().observer.warn("cannot read requests", &error);
-                }
-                None => {}
-            }
+            self.take_in(if paused { BUSY_POLL } else { IDLE_POLL })?;
             if stored.elapsed() >= STORE_EVERY {
                 stored = Instant::now();
                 self.consumer.context().store_risen(&self.consumer);
@@ -60,6 +50,29 @@ impl Intake {
             }
         }
         Ok(self.drain())
+    }
+
+    /// Takes in what there is, at most a batch; waits for the first record only.
+    fn take_in(&mut self, mut wait: Duration) -> Result<(), KafkaError> {
+        let assignment = self.consumer.context();
+        let room = self.settings.max_outstanding.saturating_sub(assignment.outstanding.count());
+        let mut batch = Vec::new();
+        while batch.len() < room.clamp(1, BATCH) {
+            match self.consumer.poll(wait) {
+                None => break,
+                Some(Ok(record)) => {
+                    batch.extend(take(&record, assignment, &mut self.reader, &self.metrics));
+                }
+                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
+                Some(Err(error)) => assignment.observer.warn("cannot read requests", &error),
+            }
+            wait = Duration::ZERO;
+        }
+        if !batch.is_empty() {
+            // The lane is gone only when the runtime is; the requests then stay incomplete.
+            let _ = self.lane.send(batch);
+        }
+        Ok(())
     }
 
     /// Pauses when too much is outstanding, and resumes when half of it is done. A paused
@@ -101,24 +114,22 @@ impl Intake {
     }
 }
 
+/// The request in a record; `None` if it is none, or not this replier's to answer.
 fn take(
     record: &BorrowedMessage<'_>,
     assignment: &Assignment,
     reader: &mut RecordReader,
-    lane: &Entrance,
     metrics: &ReplierMetrics,
-) {
-    let Some(tracker) = assignment.tracker(record.topic(), record.partition()) else { return };
-    let Some(taken) = tracker.take(record.offset()) else { return };
+) -> Option<Incoming> {
+    let tracker = assignment.tracker(record.topic(), record.partition())?;
+    let taken = tracker.take(record.offset())?;
     match reader.read(record, &tracker.topic) {
-        Ok(parsed) => {
-            // The lane is gone only when the runtime is; the request then stays incomplete.
-            let _ = lane.send(parsed.taken(taken));
-        }
+        Ok(parsed) => Some(parsed.taken(taken)),
         Err(rejected) => {
             metrics.rejected(rejected.reason()).inc();
             assignment.observer.warn("rejected a request", &rejected);
             taken.complete();
+            None
         }
     }
 }

@@ -7,24 +7,26 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::incoming::Incoming;
 use crate::running::Service;
 
-/// The end of the lane that intake puts requests in.
+/// The end of the lane that intake puts requests in, as many at a time as it has.
 ///
 /// The queue itself has no bound: intake stops at `max_outstanding` by pausing partitions, since
 /// a thread that polls must never wait.
-pub(crate) type Entrance = mpsc::UnboundedSender<Incoming>;
+pub(crate) type Entrance = mpsc::UnboundedSender<Vec<Incoming>>;
 
 /// Starts the lane on the current runtime. It ends when its entrance is dropped.
 pub(crate) fn start(service: Arc<Service>) -> Entrance {
-    let (entrance, mut queue) = mpsc::unbounded_channel::<Incoming>();
+    let (entrance, mut queue) = mpsc::unbounded_channel::<Vec<Incoming>>();
     let slots = Arc::new(Semaphore::new(service.settings.concurrency));
     tokio::spawn(async move {
-        while let Some(incoming) = queue.recv().await {
-            let slot = Arc::clone(&slots).acquire_owned().await;
-            let service = Arc::clone(&service);
-            tokio::spawn(async move {
-                service.serve(incoming).await;
-                drop(slot);
-            });
+        while let Some(batch) = queue.recv().await {
+            for incoming in batch {
+                let slot = Arc::clone(&slots).acquire_owned().await;
+                let service = Arc::clone(&service);
+                tokio::spawn(async move {
+                    service.serve(incoming).await;
+                    drop(slot);
+                });
+            }
         }
     });
     entrance

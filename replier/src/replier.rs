@@ -232,9 +232,12 @@ fn subscribe(
         // Requests that were sent before the group first came up are answered too.
         ("auto.offset.reset", "earliest"),
     ];
-    // With the newer group protocol (KIP-848) the broker assigns, and the client refuses this.
+    // With the newer group protocol (KIP-848) the broker decides on these, and the client refuses
+    // them. A replier that dies takes its callers' time until the group notices, so that is soon;
+    // heartbeats do not depend on handlers.
     if kafka.properties.get("group.protocol").is_none_or(|protocol| protocol == "classic") {
         own.push(("partition.assignment.strategy", "cooperative-sticky"));
+        own.push(("session.timeout.ms", "10000"));
     }
     let config = kafka.consumer(&own);
     let observer = assignment.observer.clone();

@@ -112,6 +112,9 @@ impl RequesterBuilder {
         let Self { kafka, settings, reply_topic, metrics } = self;
         let budget = Budget::new(settings.max_in_flight, settings.max_in_flight_bytes);
         let calls = Calls::new(budget, metrics);
+        // One for both clients: only the producer's own thread asks for events while this starts,
+        // and one of them tells why no broker can be reached.
+        let observer = Observer::default();
 
         let message_max = (settings.max_request_bytes + RECORD_OVERHEAD).to_string();
         let producer: ThreadedProducer<Deliveries> = kafka
@@ -121,7 +124,7 @@ impl RequesterBuilder {
             ])
             .create_with_context(Deliveries {
                 calls: Arc::clone(&calls),
-                observer: Observer::default(),
+                observer: observer.clone(),
             })
             .map_err(BuildError::Client)?;
         let core = Core {
@@ -143,7 +146,6 @@ impl RequesterBuilder {
         })?;
         let (positioned, position) = oneshot::channel();
         spawn("antiphon-replies", move || {
-            let observer = Observer::default();
             let (partition, timeout) = (settings.reply_partition, settings.start_timeout());
             let reader = Reader::positioned(
                 &kafka,

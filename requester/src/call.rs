@@ -80,7 +80,7 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
     pub fn send(self) -> Call<A::Answer> {
         let started = Instant::now();
         let topic = self.ask.topic();
-        match self.try_send() {
+        match self.try_send(started) {
             Ok((ended, guard)) => Call::waiting(ended, guard, topic, started, A::decode),
             Err(failure) => {
                 self.core.calls.count_not_sent();
@@ -89,7 +89,7 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
         }
     }
 
-    fn try_send(&self) -> Result<Sent, Failure> {
+    fn try_send(&self, now: Instant) -> Result<Sent, Failure> {
         thread_local! {
             static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
@@ -97,7 +97,7 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
         let mut scratch = SCRATCH.take();
         scratch.clear();
         let sent = self.check().and_then(|()| match self.ask.payload(&mut scratch) {
-            Ok(payload) => self.produce(payload),
+            Ok(payload) => self.produce(payload, now),
             Err(error) => Err(Failure::not_sent(CallErrorKind::Encode(error))),
         });
         if scratch.capacity() <= KEPT_SCRATCH {
@@ -128,25 +128,25 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
         Ok(())
     }
 
-    fn produce(&self, payload: &[u8]) -> Result<Sent, Failure> {
+    fn produce(&self, payload: &[u8], now: Instant) -> Result<Sent, Failure> {
         let core = self.core;
         let max = core.settings.max_request_bytes;
         if payload.len() > max {
             return Err(Failure::not_sent(CallErrorKind::TooLarge { size: payload.len(), max }));
         }
-        let deadline = self.deadline.unwrap_or_else(|| Deadline::after(self.timeout));
-        if deadline.has_passed() {
+        let deadline = self.deadline.unwrap_or_else(|| Deadline::after_from(now, self.timeout));
+        if deadline.instant() <= now {
             return Err(Failure::not_sent(CallErrorKind::Timeout));
         }
         let key = self.key.as_deref();
         let size = payload.len() + key.map_or(0, <[u8]>::len) + self.headers.size();
-        let (id, ended) = core.calls.register(deadline, size)?;
+        let (id, ended) = core.calls.register(now, deadline, size)?;
         let guard = CancelGuard::new(core.calls.clone(), id);
         let headers = RequestHeadersOut {
             correlation_id: id,
             reply_topic: &core.reply_topic,
             reply_partition: core.reply_partition,
-            deadline,
+            deadline_ms: deadline.to_unix_millis_at(now),
             endpoint: self.ask.endpoint(),
             content_type: self.ask.content_type(),
             application: &self.headers,

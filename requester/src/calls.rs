@@ -65,12 +65,13 @@ impl Calls {
     /// Registers a call, before its request is produced: a reply cannot come too early.
     pub(crate) fn register(
         &self,
+        now: Instant,
         deadline: Deadline,
         size: usize,
     ) -> Result<(CorrelationId, oneshot::Receiver<Ended>), Failure> {
         self.budget.reserve(size).map_err(overloaded)?;
         let (done, ended) = oneshot::channel();
-        let mut waiting = Waiting { done, sent_at: Instant::now(), size };
+        let mut waiting = Waiting { done, sent_at: now, size };
         let id = loop {
             let id = CorrelationId::random(self.instance);
             match self.table.insert(id.call(), deadline.instant(), waiting) {
@@ -88,13 +89,17 @@ impl Calls {
         Ok((id, ended))
     }
 
-    /// Ends a call with a reply. `reply` is made only if a call waits for it.
-    pub(crate) fn reply(&self, call: u64, reply: impl FnOnce() -> Ended) {
-        let Some(waiting) = self.take(call) else {
+    /// Takes out the call that a reply is for; `None`, and counted, if none waits for it.
+    pub(crate) fn answered(&self, call: u64) -> Option<Waiting> {
+        let waiting = self.take(call);
+        if waiting.is_none() {
             self.metrics.late_replies.inc();
-            return;
-        };
-        let reply = reply();
+        }
+        waiting
+    }
+
+    /// Ends a call that was [`answered`](Self::answered).
+    pub(crate) fn reply(&self, waiting: Waiting, reply: Ended) {
         self.metrics.round_trip.observe(waiting.sent_at.elapsed().as_secs_f64());
         self.end(waiting, reply);
     }

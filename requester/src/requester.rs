@@ -90,7 +90,8 @@ impl Requester {
     /// [`TopicError`] if the topic is missing, not visible, or no broker answers in time.
     pub async fn check_topic(&self, topic: &str, timeout: Duration) -> Result<i32, TopicError> {
         let (lookup, name) = (self.0.lookup.clone(), topic.to_owned());
-        let unreachable = move |source| TopicError::Unreachable { topic: name.clone(), source };
+        let unreachable =
+            move |error| TopicError::Unreachable { topic: name.clone(), source: Box::new(error) };
         let name = topic.to_owned();
         let checked = on_own_thread("antiphon-lookup", move || {
             // A producer that asks may make a broker create the topic; a consumer does not.

@@ -14,9 +14,10 @@ use antiphon_testkit::TestBroker;
 /// What the holder prints before the process ids.
 const MARK: &str = "nodes:";
 
-/// The part of the process that is killed: the test below runs it in a process of its own.
-#[test]
-#[ignore = "run by the test beside it, which kills it"]
+/// Set for the process that is to be killed.
+const HOLDER: &str = "ANTIPHON_TEST_HOLDER";
+
+/// What the process does that is to be killed.
 fn hold_a_cluster() {
     let cluster = TestBroker::kafka().brokers(2).start().unwrap();
     cluster.pause(2).unwrap();
@@ -28,10 +29,15 @@ fn hold_a_cluster() {
 
 #[test]
 fn nodes_die_with_a_killed_parent() {
+    // It runs this test once more in a process of its own, which takes the other part.
+    if env::var_os(HOLDER).is_some() {
+        return hold_a_cluster();
+    }
     // The killed process cannot remove its files, so they are put where this test can.
     let temporary = tempfile::tempdir().unwrap();
     let mut holder = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "hold_a_cluster", "--ignored", "--nocapture"])
+        .args(["--exact", "nodes_die_with_a_killed_parent", "--nocapture"])
+        .env(HOLDER, "1")
         .env("TMPDIR", temporary.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

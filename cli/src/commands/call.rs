@@ -5,6 +5,7 @@ use std::io::Read;
 use antiphon::Requester;
 use antiphon::metrics::RequesterMetrics;
 use antiphon::requester::RawRequest;
+use antiphon::wire::Headers;
 use bytes::Bytes;
 use clap::Args;
 
@@ -56,6 +57,7 @@ pub(crate) struct CallCommand {
 
 pub(crate) async fn run(call: &CallCommand) -> Result<(), Failure> {
     let settings = call.connection.settings()?;
+    check_headers(&call.headers)?;
     let payload = payload(call)?;
     let service = Service::start(call.admin.metrics.as_deref()).await?;
     let metrics = RequesterMetrics::new();
@@ -108,6 +110,20 @@ fn send(
     }
     let call = call.send();
     async move { (call.correlation_id(), call.await) }
+}
+
+/// Finds what no call could send, before the first one is made.
+fn check_headers(headers: &[(String, String)]) -> Result<(), Failure> {
+    let mut own = Headers::new();
+    for (name, value) in headers {
+        own.push(name.clone(), value.clone());
+    }
+    match own.reserved() {
+        None => Ok(()),
+        Some(name) => Err(Failure::usage(format!(
+            "-H {name}: this header is the protocol's own; use another name"
+        ))),
+    }
 }
 
 fn payload(call: &CallCommand) -> Result<Bytes, Failure> {

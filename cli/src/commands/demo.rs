@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use antiphon::blocking::on_own_thread;
-use antiphon::config::KafkaSettings;
+use antiphon::config::{KafkaSettings, Settings};
+use antiphon::kafka::{create_topics, delete_topics};
 use antiphon::metrics::RequesterMetrics;
-use antiphon::requester::{RawRequest, Reply};
-use antiphon::{CallError, Requester};
+use antiphon::requester::{RawRequest, Reply, Topic};
+use antiphon::{CallError, InstanceId, Requester};
 use antiphon_testkit::TestBroker;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -53,48 +54,82 @@ const JOIN: Duration = Duration::from_secs(30);
 pub(crate) async fn run(demo: &Demo) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut settings = demo.connection.settings()?;
-    // Topics of its own, so that a demo on a real cluster touches nothing else.
-    let topic = format!("antiphon-demo-{:x}", std::process::id());
-    let replies = format!("{topic}.replies");
-    let partitions = i32::from(demo.repliers.max(4));
-    let embedded = match demo.connection.bootstrap {
-        Some(_) => {
-            antiphon::kafka::create_topics(&settings.kafka, &[&topic, &replies], partitions, START)
-                .await
-                .map_err(|error| Failure::not_sent(error.to_string()))?;
-            None
-        }
-        None => Some(embedded_broker(&mut settings.kafka, &topic, &replies, partitions)?),
-    };
+    let topics = DemoTopics::new(demo.repliers);
+    if demo.connection.bootstrap.is_none() {
+        let _broker = topics.embedded_broker(&mut settings.kafka)?;
+        return verify(demo, &settings, &topics, begun).await;
+    }
+    let names = [topics.requests.as_str(), topics.replies.as_str()];
+    create_topics(&settings.kafka, &names, topics.partitions, START)
+        .await
+        .map_err(|error| Failure::not_sent(error.to_string()))?;
+    let verified = verify(demo, &settings, &topics, begun).await;
+    if let Err(error) = delete_topics(&settings.kafka, &names, START).await {
+        eprintln!("the topics {} and {} stay: {error}", topics.requests, topics.replies);
+    }
+    verified
+}
+
+/// The topics of one demo: its own, so that on a real cluster it touches nothing else, not even
+/// what an earlier demo left there.
+struct DemoTopics {
+    requests: String,
+    replies: String,
+    partitions: i32,
+}
+
+async fn verify(
+    demo: &Demo,
+    settings: &Settings,
+    topics: &DemoTopics,
+    begun: Instant,
+) -> Result<(), Failure> {
     let service = Service::start(demo.admin.metrics.as_deref()).await?;
     let metrics = RequesterMetrics::new();
     metrics.register(&service.registry).map_err(|error| Failure::usage(error.to_string()))?;
-    let repliers = Repliers::start(demo.repliers, &settings, &topic, &service.registry)?;
+    let repliers = Repliers::start(demo.repliers, settings, &topics.requests, &service.registry)?;
     let requester = Requester::builder(settings.kafka.clone())
-        .reply_topic(replies.as_str())
+        .reply_topic(topics.replies.as_str())
         .settings(settings.requester.clone())
-        .metrics(metrics.clone())
+        .metrics(metrics)
         .build()
         .await?;
     repliers.ready(JOIN).await?;
     service.health.set_ready(true);
     if !demo.json {
-        let broker = if embedded.is_some() { "an embedded broker" } else { "your broker" };
+        let embedded = demo.connection.bootstrap.is_none();
         println!(
-            "{} repliers on {broker} at {}, ready after {} ms",
+            "{} repliers on {} at {}, ready after {} ms",
             demo.repliers,
+            if embedded { "an embedded broker" } else { "your broker" },
             settings.kafka.bootstrap,
             begun.elapsed().as_millis()
         );
     }
 
+    let (started, cpu_before) = (Instant::now(), cpu::used());
+    let verified = ask(demo, &requester, &topics.requests, begun).await;
+    let (elapsed, cpu_used) = (started.elapsed(), cpu::used().saturating_sub(cpu_before));
+    repliers.stop().await?;
+    let written = topics.replies_written(&settings.kafka).await?;
+    let report =
+        DemoReport::new(demo.requests, demo.in_flight, elapsed, cpu_used, &verified, written);
+    if demo.json {
+        println!("{}", serde_json::to_string(&report).expect("a report is plain data"));
+    } else {
+        println!("{}\n{}", report.text(), report::histogram(&verified.latencies));
+    }
+    report.verdict(&verified)
+}
+
+/// Sends all requests, and compares each reply with its request.
+async fn ask(demo: &Demo, requester: &Requester, topic: &str, begun: Instant) -> Verified {
     let progress = Arc::new(progress(demo));
     let load = Load { requests: demo.requests, in_flight: demo.in_flight as usize, until: None };
-    let (started, cpu_before) = (Instant::now(), cpu::used());
-    let bar = Arc::clone(&progress);
+    let (bar, topic) = (Arc::clone(&progress), Topic::from(topic.to_owned()));
     let parts = load
         .run(
-            &requester,
+            requester,
             move |requester, number| {
                 let request = RawRequest::new(topic.clone(), payload(number));
                 requester.ask(request).key(number.to_string()).send()
@@ -109,58 +144,48 @@ pub(crate) async fn run(demo: &Demo) -> Result<(), Failure> {
             },
         )
         .await;
-    let (elapsed, cpu_used) = (started.elapsed(), cpu::used().saturating_sub(cpu_before));
     progress.finish_and_clear();
-    let verified = parts.into_iter().fold(Verified::default(), Verified::add);
-    repliers.stop().await?;
-    let written = replies_written(&settings.kafka, replies, partitions).await?;
-    let report =
-        DemoReport::new(demo.requests, demo.in_flight, elapsed, cpu_used, &verified, written);
-    if demo.json {
-        println!("{}", serde_json::to_string(&report).expect("a report is plain data"));
-    } else {
-        println!("{}\n{}", report.text(), report::histogram(&verified.latencies));
-    }
-    report.verdict(&verified)
+    parts.into_iter().fold(Verified::default(), Verified::add)
 }
 
-fn embedded_broker(
-    kafka: &mut KafkaSettings,
-    topic: &str,
-    replies: &str,
-    partitions: i32,
-) -> Result<TestBroker, Failure> {
-    let broker = TestBroker::mock()
-        .topic(topic, partitions)
-        .topic(replies, partitions)
-        .start()
-        .map_err(|error| Failure::usage(error.to_string()))?;
-    kafka.bootstrap = broker.bootstrap().to_owned();
-    for (name, value) in broker.client_properties() {
-        kafka.properties.entry((*name).to_owned()).or_insert_with(|| (*value).to_owned());
+impl DemoTopics {
+    fn new(repliers: u16) -> Self {
+        let requests = format!("antiphon-demo-{:?}", InstanceId::random());
+        let replies = format!("{requests}.replies");
+        Self { requests, replies, partitions: i32::from(repliers.max(4)) }
     }
-    Ok(broker)
-}
 
-/// How many replies are in the reply topic: more than there were requests means duplicates,
-/// whether or not the requester has seen them.
-async fn replies_written(
-    kafka: &KafkaSettings,
-    topic: String,
-    partitions: i32,
-) -> Result<u64, Failure> {
-    let config = kafka.consumer(&[("group.id", "antiphon-demo")]);
-    let counted = on_own_thread("antiphon-count", move || {
-        let consumer: BaseConsumer = config.create()?;
-        (0..partitions).try_fold(0, |sum, partition| {
-            let (low, high) = consumer.fetch_watermarks(&topic, partition, START)?;
-            Ok::<_, KafkaError>(sum + u64::try_from(high - low).unwrap_or(0))
-        })
-    });
-    counted
-        .await
-        .map_err(|error| Failure::usage(error.to_string()))?
-        .map_err(|error| Failure::not_sent(format!("cannot count the replies: {error}")))
+    fn embedded_broker(&self, kafka: &mut KafkaSettings) -> Result<TestBroker, Failure> {
+        let broker = TestBroker::mock()
+            .topic(&self.requests, self.partitions)
+            .topic(&self.replies, self.partitions)
+            .start()
+            .map_err(|error| Failure::usage(error.to_string()))?;
+        kafka.bootstrap = broker.bootstrap().to_owned();
+        for (name, value) in broker.client_properties() {
+            kafka.properties.entry((*name).to_owned()).or_insert_with(|| (*value).to_owned());
+        }
+        Ok(broker)
+    }
+
+    /// How many replies are in the reply topic: more than there were requests means duplicates,
+    /// whether or not the requester has seen them.
+    async fn replies_written(&self, kafka: &KafkaSettings) -> Result<u64, Failure> {
+        let config = kafka.consumer(&[("group.id", "antiphon-demo")]);
+        let (topic, partitions) = (self.replies.clone(), self.partitions);
+        let counted = on_own_thread("antiphon-count", move || {
+            let consumer: BaseConsumer = config.create()?;
+            (0..partitions).try_fold(0, |sum, partition| {
+                // The topic is new, so its end is the number of replies, kept or not.
+                let (_, end) = consumer.fetch_watermarks(&topic, partition, START)?;
+                Ok::<_, KafkaError>(sum + u64::try_from(end).unwrap_or(0))
+            })
+        });
+        counted
+            .await
+            .map_err(|error| Failure::usage(error.to_string()))?
+            .map_err(|error| Failure::not_sent(format!("cannot count the replies: {error}")))
+    }
 }
 
 fn payload(number: u64) -> String {

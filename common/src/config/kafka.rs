@@ -239,6 +239,16 @@ mod tests {
     }
 
     #[test]
+    fn the_client_has_tls_scram_and_every_compression() {
+        let native = KafkaSettings::new("127.0.0.1:1").producer(&[]).create_native_config();
+        let features = native.and_then(|native| native.get("builtin.features")).expect("known");
+        let features: Vec<&str> = features.split(',').collect();
+        for feature in ["ssl", "sasl_scram", "sasl_oauthbearer", "gzip", "snappy", "lz4", "zstd"] {
+            assert!(features.contains(&feature), "{feature} is missing in {features:?}");
+        }
+    }
+
+    #[test]
     fn debug_shows_no_values() {
         let kafka = KafkaSettings::new("a:1").property("sasl.password", "canary");
         assert!(!format!("{kafka:?}").contains("canary"));

@@ -21,7 +21,7 @@ pub enum TopicError {
         /// The topic.
         topic: String,
         /// What the client said.
-        source: KafkaError,
+        source: Box<KafkaError>,
     },
 }
 
@@ -37,7 +37,8 @@ pub fn partition_count<C: ClientContext>(
     topic: &str,
     timeout: Duration,
 ) -> Result<i32, TopicError> {
-    let unreachable = |source| TopicError::Unreachable { topic: topic.to_owned(), source };
+    let unreachable =
+        |source| TopicError::Unreachable { topic: topic.to_owned(), source: Box::new(source) };
     let metadata = client.fetch_metadata(Some(topic), timeout).map_err(unreachable)?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let Some(found) = found else { return Err(TopicError::Missing(topic.to_owned())) };

@@ -6,6 +6,9 @@ use prometheus::{
 
 use super::SECONDS;
 
+/// Why requests are refused: the values of the label `reason`.
+const REJECTIONS: [&str; 4] = ["headers", "reply_headers", "reply_topic", "endpoint"];
+
 /// The metrics of one replier, or of several that share them. Cloning shares.
 #[derive(Debug, Clone)]
 pub struct ReplierMetrics {
@@ -98,6 +101,11 @@ impl ReplierMetrics {
         );
         let seconds =
             HistogramOpts::new("antiphon_replier_handler_seconds", "How long handlers took.");
+        let rejected = IntCounterVec::new(rejected, &["reason"])?;
+        // A counter that appears with its first event has no rise that an alert could see.
+        for reason in REJECTIONS {
+            rejected.with_label_values(&[reason]);
+        }
         Ok(Self {
             running: IntGauge::new("antiphon_replier_running", "Handlers that run.")?,
             outstanding: IntGauge::new(
@@ -125,7 +133,7 @@ impl ReplierMetrics {
                 "Assignments and revocations.",
             )?,
             requests: IntCounterVec::new(requests, &["endpoint", "outcome"])?,
-            rejected: IntCounterVec::new(rejected, &["reason"])?,
+            rejected,
             handler_seconds: HistogramVec::new(seconds.buckets(SECONDS.to_vec()), &["endpoint"])?,
         })
     }

@@ -57,9 +57,7 @@ impl Headers {
     /// The name of a header that is the protocol's own and cannot be set by an application.
     #[must_use]
     pub fn reserved(&self) -> Option<&'static str> {
-        self.0.iter().find_map(|(name, _)| {
-            names::PROTOCOL.into_iter().find(|reserved| reserved.as_bytes() == name)
-        })
+        self.0.iter().find_map(|(name, _)| names::read_as(name))
     }
 
     pub(super) fn push_wire(&mut self, name: &[u8], value: Option<&[u8]>) {

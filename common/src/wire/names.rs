@@ -23,3 +23,10 @@ pub const CONTENT_TYPE: &str = "content-type";
 /// Names that belong to the protocol, here or at a peer; they are not handed to applications.
 pub(crate) const PROTOCOL: [&str; 8] =
     [CORRELATION_ID, REPLY_TOPIC, REPLY_PARTITION, DEADLINE, ENDPOINT, STATUS, ERROR, CONTENT_TYPE];
+
+/// The protocol's name that an application's name would be read as. Kafka's C client cuts names at
+/// a NUL, so what comes after one makes no other name of it.
+pub(crate) fn read_as(name: &[u8]) -> Option<&'static str> {
+    let read = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    PROTOCOL.into_iter().find(|reserved| reserved.as_bytes() == read)
+}

@@ -142,6 +142,25 @@ mod tests {
         });
     }
 
+    #[test]
+    fn an_application_cannot_replace_the_protocols_own_headers() {
+        let mut application = Headers::new();
+        for name in ["kafka_correlationId", "kafka_correlationId\0x", "antiphon-status", "mine"] {
+            application.push(name, "forged");
+        }
+        let out = ReplyHeadersOut {
+            correlation_id: b"id",
+            status: None,
+            content_type: None,
+            application: &application,
+        };
+        round_trip(&out, |mut read| {
+            assert_eq!(read.correlation_id(), Ok(&b"id"[..]));
+            assert_eq!(read.code(), Code::Ok);
+            assert_eq!(read.take_application().len(), 1);
+        });
+    }
+
     proptest! {
         #[test]
         fn arbitrary_headers_never_panic(wire: Vec<(Vec<u8>, Option<Vec<u8>>)>) {

@@ -124,8 +124,8 @@ pub struct RequestHeadersOut<'a> {
     pub reply_topic: &'a str,
     /// Which partition to answer to, `None` in shared routing.
     pub reply_partition: Option<i32>,
-    /// When the caller stops waiting.
-    pub deadline: Deadline,
+    /// When the caller stops waiting, in Unix milliseconds.
+    pub deadline_ms: u64,
     /// Which handler is meant.
     pub endpoint: Option<&'a str>,
     /// The media type of the payload.
@@ -145,7 +145,7 @@ impl RequestHeadersOut<'_> {
         if let Some(partition) = self.reply_partition {
             block = put(block, names::REPLY_PARTITION, &partition.to_be_bytes());
         }
-        block = put(block, names::DEADLINE, self.deadline.to_unix_millis().to_string().as_bytes());
+        block = put(block, names::DEADLINE, self.deadline_ms.to_string().as_bytes());
         if let Some(endpoint) = self.endpoint {
             block = put(block, names::ENDPOINT, endpoint.as_bytes());
         }
@@ -160,10 +160,11 @@ pub(super) fn put(block: OwnedHeaders, key: &str, value: &[u8]) -> OwnedHeaders 
     block.insert(Header { key, value: Some(value) })
 }
 
-/// Names that are not UTF-8 are left out: rdkafka's writer takes text only, and the calls that
-/// accept headers refuse other names before this point.
+/// Names that are the protocol's own are left out: the last header of a name counts, so they would
+/// replace what was written before them. Names that are not UTF-8 are left out too: rdkafka's
+/// writer takes text only, and the calls that accept headers refuse other names before this point.
 pub(super) fn put_application(mut block: OwnedHeaders, headers: &Headers) -> OwnedHeaders {
-    for (name, value) in headers.iter() {
+    for (name, value) in headers.iter().filter(|(name, _)| names::read_as(name).is_none()) {
         if let Ok(name) = std::str::from_utf8(name) {
             block = put(block, name, value);
         }
@@ -207,7 +208,7 @@ mod tests {
             correlation_id: CorrelationId::random(InstanceId::random()),
             reply_topic: "quotes.replies",
             reply_partition: Some(7),
-            deadline: Deadline::after(Duration::from_secs(5)),
+            deadline_ms: Deadline::after(Duration::from_secs(5)).to_unix_millis(),
             endpoint: Some("get-quote"),
             content_type: Some("application/json"),
             application: &application,

@@ -1,0 +1,17 @@
+//! The `antiphon` command as its users run it: the built binary, with arguments, pipes and signals.
+#![allow(clippy::unwrap_used)]
+
+mod bench;
+mod brokers;
+mod crash;
+mod demo;
+mod drain;
+mod exchange;
+mod failures;
+mod health;
+mod http;
+mod observed;
+mod process;
+mod shell_commands;
+mod topics;
+mod wire;
