@@ -2,7 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `arguments` | the command line, and options that several commands share |
+//! | `arguments`, `options` | the command line, and options that several commands share |
 //! | `commands` | one module for each command |
 //! | `exit`, `usage` | what a command fails with, the exit codes, and a wrong command line |
 //! | `load`, `cpu` | calls in a closed loop, and what they cost |
@@ -15,6 +15,7 @@ mod cpu;
 mod exit;
 mod latencies;
 mod load;
+mod options;
 mod report;
 mod service;
 mod topics;

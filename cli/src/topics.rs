@@ -7,8 +7,8 @@ use antiphon::config::{RequesterSettings, Settings};
 use antiphon::kafka::create_topics;
 use antiphon::metrics::RequesterMetrics;
 
-use crate::arguments::{Asking, Topics};
 use crate::exit::Failure;
+use crate::options::{Asking, Topics};
 
 /// How long a start may take: people wait for it.
 pub(crate) const START: Duration = Duration::from_millis(START_MS);

@@ -12,7 +12,7 @@ use rdkafka::producer::BaseRecord;
 use crate::ask::Ask;
 use crate::error::{CallErrorKind, Failure};
 use crate::pending::{Call, CancelGuard};
-use crate::requester::Core;
+use crate::shared::Core;
 
 /// A scratch buffer larger than this is not kept.
 const KEPT_SCRATCH: usize = 64 * 1024;

@@ -2,20 +2,22 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `requester`, `builder` | the handle that applications hold, and how it starts |
+//! | `requester`, `shared`, `builder` | the handle that applications hold, and how it starts |
 //! | `call`, `ask`, `pending` | one call: how it is put together, and the future of its reply |
 //! | `calls` | every way a call can end, in one place |
 //! | `in_flight`, `shards` | the table of waiting calls, pure, and its shards |
 //! | `budget`, `alarm` | caps, and the thread that ends what is overdue |
 //! | `reader`, `deliveries` | the edges to Kafka: replies come in, requests failed to go out |
-//! | `error`, `reply`, `topic` | what a call ends with and names |
+//! | `error`, `build_error`, `reply`, `topic` | what a call ends with and names, and why a start fails |
 
 mod alarm;
 mod ask;
 mod budget;
+mod build_error;
 mod builder;
 mod call;
 mod calls;
+
 mod deliveries;
 mod error;
 mod in_flight;
@@ -24,10 +26,12 @@ mod reader;
 mod reply;
 mod requester;
 mod shards;
+mod shared;
 mod topic;
 
 pub use ask::{Ask, RawRequest, Typed};
-pub use builder::{BuildError, RequesterBuilder};
+pub use build_error::BuildError;
+pub use builder::RequesterBuilder;
 pub use call::CallBuilder;
 pub use error::{CallError, CallErrorKind};
 pub use pending::Call;

@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::builder::BuildError;
+use crate::build_error::BuildError;
 use crate::calls::{Calls, Ended, Waiting};
 use crate::error::{CallErrorKind, Failure};
 use crate::reply::Reply;

@@ -1,23 +1,18 @@
 //! The handle that applications hold.
 
-use std::fmt;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use antiphon_common::blocking::on_own_thread;
-use antiphon_common::config::{KafkaSettings, RequesterSettings};
+use antiphon_common::config::KafkaSettings;
 use antiphon_common::kafka::{TopicError, partition_count};
 use antiphon_common::{InstanceId, Request};
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::producer::{Producer, ThreadedProducer};
 
 use crate::ask::{RawRequest, Typed};
 use crate::builder::RequesterBuilder;
 use crate::call::CallBuilder;
-use crate::calls::Calls;
-use crate::deliveries::Deliveries;
+use crate::shared::Core;
 
 /// Asks questions over Kafka. Cheap to clone; clones share one reply reader and one producer.
 ///
@@ -37,16 +32,6 @@ use crate::deliveries::Deliveries;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Requester(Arc<Core>);
-
-pub(crate) struct Core {
-    pub(crate) calls: Arc<Calls>,
-    pub(crate) settings: RequesterSettings,
-    pub(crate) reply_topic: String,
-    pub(crate) reply_partition: Option<i32>,
-    /// Taken out when the last handle is dropped.
-    pub(crate) producer: Option<ThreadedProducer<Deliveries>>,
-    pub(crate) lookup: ClientConfig,
-}
 
 impl Requester {
     /// Starts to put a requester together.
@@ -116,35 +101,5 @@ impl Requester {
         let left = calls.len();
         calls.close();
         left
-    }
-}
-
-impl Core {
-    pub(crate) fn producer(&self) -> &ThreadedProducer<Deliveries> {
-        self.producer.as_ref().expect("the producer lives as long as the handle")
-    }
-}
-
-impl Drop for Core {
-    fn drop(&mut self) {
-        self.calls.close();
-        // Dropping a producer waits for its threads, which must not happen on an async worker.
-        // What is still queued belongs to calls that have ended as "may have been executed".
-        if let Some(producer) = self.producer.take() {
-            let _ = thread::Builder::new().name("antiphon-close".into()).spawn(move || {
-                let _ = producer.flush(Duration::from_secs(1));
-                drop(producer);
-            });
-        }
-    }
-}
-
-impl fmt::Debug for Core {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Requester")
-            .field("instance", &self.calls.instance())
-            .field("reply_topic", &self.reply_topic)
-            .field("in_flight", &self.calls.len())
-            .finish_non_exhaustive()
     }
 }

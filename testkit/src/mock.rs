@@ -11,11 +11,17 @@ use rdkafka::producer::{BaseProducer, Producer};
 
 use crate::{TestBroker, TestkitError, TopicSpec};
 
-/// What clients should set to be quick with the embedded broker. It answers an empty fetch only
-/// after the client's full wait, which is 500 ms by default. Its groups of the classic protocol
-/// may need seconds until all members have joined, those of the newer one (KIP-848) do not.
-pub(crate) const CLIENT_PROPERTIES: &[(&str, &str)] =
-    &[("fetch.wait.max.ms", "1"), ("group.protocol", "consumer")];
+/// What clients should set to be quick with the embedded broker.
+///
+/// It answers an empty fetch only after the client's full wait, which is 500 ms by default. It looks
+/// for the start of a fetch batch by batch from the oldest one, so few large batches are fast and
+/// many small ones slow: one produce request at a time. Its groups of the classic protocol may need
+/// seconds until all members have joined, those of the newer one (KIP-848) do not.
+pub(crate) const CLIENT_PROPERTIES: &[(&str, &str)] = &[
+    ("fetch.wait.max.ms", "1"),
+    ("max.in.flight.requests.per.connection", "1"),
+    ("group.protocol", "consumer"),
+];
 
 /// How long a new group of the classic protocol waits for more members, in milliseconds.
 const REBALANCE_DELAY: i32 = 0;

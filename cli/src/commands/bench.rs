@@ -7,10 +7,10 @@ use antiphon::requester::RawRequest;
 use antiphon::{CallError, Requester};
 use clap::Args;
 
-use crate::arguments::{Admin, Asking, Connection, duration};
 use crate::exit::{Failure, code_of};
 use crate::latencies::Latencies;
 use crate::load::{Ended, Load};
+use crate::options::{Admin, Asking, Connection, duration};
 use crate::report::{LatencyReport, LoadReport, histogram, per_call, rate};
 use crate::service::Service;
 use crate::{cpu, exit};

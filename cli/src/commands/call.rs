@@ -9,10 +9,10 @@ use antiphon::wire::Headers;
 use bytes::Bytes;
 use clap::Args;
 
-use crate::arguments::{Admin, Asking, Connection, pair};
 use crate::commands::tally::{Answer, Style, Tally};
 use crate::exit::Failure;
 use crate::load::Load;
+use crate::options::{Admin, Asking, Connection, pair};
 use crate::service::Service;
 
 /// Sends requests and prints their replies, one on a line.

@@ -16,11 +16,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 
-use crate::arguments::{Admin, Connection};
 use crate::commands::demo_repliers::{Repliers, expected};
 use crate::commands::demo_report::{DemoReport, Verified};
 use crate::exit::Failure;
 use crate::load::{Ended, Load};
+use crate::options::{Admin, Connection};
 use crate::service::Service;
 use crate::topics::START;
 use crate::{cpu, report};

@@ -7,9 +7,9 @@ use antiphon::replier::{RawReply, RawRequest, RunError};
 use antiphon::{Context, Replier, Router, Status};
 use clap::Args;
 
-use crate::arguments::{Admin, Connection, Topics};
 use crate::commands::command::Program;
 use crate::exit::Failure;
+use crate::options::{Admin, Connection, Topics};
 use crate::service::Service;
 use crate::topics::START_MS;
 

@@ -1,0 +1,53 @@
+//! What all handles of one requester share, and what happens when the last one goes.
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use antiphon_common::config::RequesterSettings;
+use rdkafka::config::ClientConfig;
+use rdkafka::producer::{Producer, ThreadedProducer};
+
+use crate::calls::Calls;
+use crate::deliveries::Deliveries;
+
+pub(crate) struct Core {
+    pub(crate) calls: Arc<Calls>,
+    pub(crate) settings: RequesterSettings,
+    pub(crate) reply_topic: String,
+    pub(crate) reply_partition: Option<i32>,
+    /// Taken out when the last handle is dropped.
+    pub(crate) producer: Option<ThreadedProducer<Deliveries>>,
+    pub(crate) lookup: ClientConfig,
+}
+
+impl Core {
+    pub(crate) fn producer(&self) -> &ThreadedProducer<Deliveries> {
+        self.producer.as_ref().expect("the producer lives as long as the handle")
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.calls.close();
+        // Dropping a producer waits for its threads, which must not happen on an async worker.
+        // What is still queued belongs to calls that have ended as "may have been executed".
+        if let Some(producer) = self.producer.take() {
+            let _ = thread::Builder::new().name("antiphon-close".into()).spawn(move || {
+                let _ = producer.flush(Duration::from_secs(1));
+                drop(producer);
+            });
+        }
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requester")
+            .field("instance", &self.calls.instance())
+            .field("reply_topic", &self.reply_topic)
+            .field("in_flight", &self.calls.len())
+            .finish_non_exhaustive()
+    }
+}
