@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use antiphon::config::KafkaSettings;
-use antiphon::{Avro, Replier, Request, Requester, Router, Status};
+use antiphon::{Replier, Request, Requester, Router, Status};
 use antiphon_testkit::TestBroker;
 use apache_avro::AvroSchema;
 use serde::{Deserialize, Serialize};

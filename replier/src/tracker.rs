@@ -22,7 +22,7 @@ pub(crate) struct Tracker {
     pub(crate) partition: i32,
     outstanding: Arc<Outstanding>,
     progress: Mutex<Progress>,
-    /// Woken when the last incomplete request completes.
+    /// Woken when nobody works on any request.
     idle: Condvar,
     /// The watermark rose since it was last taken.
     dirty: AtomicBool,
@@ -31,7 +31,8 @@ pub(crate) struct Tracker {
 #[derive(Debug, Default)]
 struct Progress {
     mark: Watermark,
-    incomplete: usize,
+    /// Requests that somebody works on.
+    at_work: usize,
     /// The offset last committed, or the first one taken in.
     committed: Option<i64>,
 }
@@ -43,6 +44,7 @@ struct Progress {
 pub(crate) struct Taken {
     tracker: Arc<Tracker>,
     offset: i64,
+    completed: bool,
 }
 
 impl Outstanding {
@@ -83,11 +85,11 @@ impl Tracker {
         if !progress.mark.start(offset) {
             return None;
         }
-        progress.incomplete += 1;
+        progress.at_work += 1;
         progress.committed.get_or_insert(offset);
         drop(progress);
         self.outstanding.add();
-        Some(Taken { tracker: Arc::clone(self), offset })
+        Some(Taken { tracker: Arc::clone(self), offset, completed: false })
     }
 
     /// The offset to store, if it rose since the last call.
@@ -115,14 +117,14 @@ impl Tracker {
         both.map_or(0, |(next, committed)| (next - committed).max(0))
     }
 
-    /// Waits until nothing is incomplete; `false` if that is not so by `deadline`.
+    /// Waits until nobody works on any request; `false` if that is not so by `deadline`.
     pub(crate) fn wait_idle(&self, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let waited = self
             .idle
-            .wait_timeout_while(self.lock(), left, |progress| progress.incomplete > 0)
+            .wait_timeout_while(self.lock(), left, |progress| progress.at_work > 0)
             .unwrap_or_else(PoisonError::into_inner);
-        waited.0.incomplete == 0
+        waited.0.at_work == 0
     }
 
     /// No code that can panic runs under the lock.
@@ -133,24 +135,26 @@ impl Tracker {
 
 impl Taken {
     /// The request is answered, or needs no answer: its offset may be committed.
-    pub(crate) fn complete(self) {
+    pub(crate) fn complete(mut self) {
+        self.completed = true;
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
         let tracker = &self.tracker;
         let mut progress = tracker.lock();
-        let risen = progress.mark.complete(self.offset);
-        progress.incomplete -= 1;
-        if progress.incomplete == 0 {
+        let risen = self.completed && progress.mark.complete(self.offset);
+        // Nobody works on it any more, complete or not: there is nothing to wait for.
+        progress.at_work -= 1;
+        if progress.at_work == 0 {
             tracker.idle.notify_all();
         }
         drop(progress);
         if risen {
             tracker.dirty.store(true, Ordering::Release);
         }
-    }
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.tracker.outstanding.subtract();
+        tracker.outstanding.subtract();
     }
 }
 
@@ -181,6 +185,7 @@ mod tests {
         drop(tracker.take(0));
         tracker.take(1).expect("new").complete();
         assert_eq!(tracker.committable(), None);
+        assert!(tracker.wait_idle(Instant::now()), "nobody works on it any more");
         assert_eq!(outstanding.count(), 0);
     }
 }

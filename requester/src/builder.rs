@@ -14,8 +14,9 @@ use crate::build_error::BuildError;
 use crate::calls::Calls;
 use crate::deliveries::Deliveries;
 use crate::reader::Reader;
+use crate::reply_partitions::ReplyPartitions;
 use crate::requester::Requester;
-use crate::shared::Core;
+use crate::session::Session;
 
 /// Room for headers and framing beside the payload.
 const RECORD_OVERHEAD: usize = 16 * 1024;
@@ -97,7 +98,7 @@ impl RequesterBuilder {
                 observer: observer.clone(),
             })
             .map_err(BuildError::Client)?;
-        let core = Core {
+        let session = Session {
             calls: Arc::clone(&calls),
             settings: settings.clone(),
             reply_topic: reply_topic.clone(),
@@ -108,8 +109,8 @@ impl RequesterBuilder {
             producer: Some(producer),
             lookup: kafka.consumer(&[("group.id", "antiphon-lookup")]),
         };
-        // From here on the core's drop ends the threads that are started below.
-        let requester = Requester::new(core);
+        // From here on the session's drop ends the threads that are started below.
+        let requester = Requester::new(session);
         spawn("antiphon-deadlines", {
             let calls = Arc::clone(&calls);
             move || calls.run_deadlines()
@@ -117,19 +118,13 @@ impl RequesterBuilder {
         let (positioned, position) = oneshot::channel();
         spawn("antiphon-replies", move || {
             let (partition, timeout) = (settings.reply_partition, settings.start_timeout());
-            let reader = Reader::positioned(
-                &kafka,
-                observer,
-                &reply_topic,
-                partition,
-                timeout,
-                Arc::clone(&calls),
-            );
-            match reader {
-                Ok(reader) => {
-                    // A builder that was dropped has dropped the core too, which ends the loop.
+            let partitions =
+                ReplyPartitions::positioned(&kafka, observer, reply_topic, partition, timeout);
+            match partitions {
+                Ok(partitions) => {
+                    // A builder that was dropped has dropped the session too, which ends the loop.
                     let _ = positioned.send(Ok(()));
-                    reader.run(|| calls.is_finished());
+                    Reader::new(partitions, Arc::clone(&calls)).run(|| calls.is_finished());
                 }
                 Err(error) => drop(positioned.send(Err(error))),
             }

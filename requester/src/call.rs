@@ -12,7 +12,7 @@ use rdkafka::producer::BaseRecord;
 use crate::ask::Ask;
 use crate::error::{CallErrorKind, Failure};
 use crate::pending::{Call, CancelGuard};
-use crate::shared::Core;
+use crate::session::Session;
 
 /// A scratch buffer larger than this is not kept.
 const KEPT_SCRATCH: usize = 64 * 1024;
@@ -21,7 +21,7 @@ const KEPT_SCRATCH: usize = 64 * 1024;
 #[must_use = "a call is sent by `.await` or `.send()`"]
 #[derive(Debug)]
 pub struct CallBuilder<'r, A> {
-    core: &'r Core,
+    session: &'r Session,
     ask: A,
     key: Option<Bytes>,
     partition: Option<i32>,
@@ -31,14 +31,14 @@ pub struct CallBuilder<'r, A> {
 }
 
 impl<'r, A: Ask> CallBuilder<'r, A> {
-    pub(crate) fn new(core: &'r Core, ask: A) -> Self {
+    pub(crate) fn new(session: &'r Session, ask: A) -> Self {
         Self {
-            core,
+            session,
             ask,
             key: None,
             partition: None,
             headers: Headers::new(),
-            timeout: core.settings.timeout(),
+            timeout: session.settings.timeout(),
             deadline: None,
         }
     }
@@ -83,7 +83,7 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
         match self.try_send(started) {
             Ok((ended, guard)) => Call::waiting(ended, guard, topic, started, A::decode),
             Err(failure) => {
-                self.core.calls.count_not_sent();
+                self.session.calls.count_not_sent();
                 Call::refused(failure, topic, started, A::decode)
             }
         }
@@ -129,8 +129,8 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
     }
 
     fn produce(&self, payload: &[u8], now: Instant) -> Result<Sent, Failure> {
-        let core = self.core;
-        let max = core.settings.max_request_bytes;
+        let session = self.session;
+        let max = session.settings.max_request_bytes;
         if payload.len() > max {
             return Err(Failure::not_sent(CallErrorKind::TooLarge { size: payload.len(), max }));
         }
@@ -140,12 +140,12 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
         }
         let key = self.key.as_deref();
         let size = payload.len() + key.map_or(0, <[u8]>::len) + self.headers.size();
-        let (id, ended) = core.calls.register(now, deadline, size)?;
-        let guard = CancelGuard::new(core.calls.clone(), id);
+        let (id, ended) = session.calls.register(now, deadline, size)?;
+        let guard = CancelGuard::new(session.calls.clone(), id);
         let headers = RequestHeadersOut {
             correlation_id: id,
-            reply_topic: &core.reply_topic,
-            reply_partition: core.reply_partition,
+            reply_topic: &session.reply_topic,
+            reply_partition: session.reply_partition,
             deadline_ms: deadline.to_unix_millis_at(now),
             endpoint: self.ask.endpoint(),
             content_type: self.ask.content_type(),
@@ -161,7 +161,7 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
             .headers(headers.write());
         record.key = key;
         record.partition = self.partition;
-        match core.producer().send(record) {
+        match session.producer().send(record) {
             Ok(()) => Ok((ended, guard)),
             Err((error, _)) => {
                 guard.withdraw();

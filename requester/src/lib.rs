@@ -2,12 +2,12 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `requester`, `shared`, `builder` | the handle that applications hold, and how it starts |
+//! | `requester`, `session`, `builder` | the handle that applications hold, and how it starts |
 //! | `call`, `ask`, `pending` | one call: how it is put together, and the future of its reply |
 //! | `calls` | every way a call can end, in one place |
 //! | `in_flight`, `shards` | the table of waiting calls, pure, and its shards |
 //! | `budget`, `alarm` | caps, and the thread that ends what is overdue |
-//! | `reader`, `deliveries` | the edges to Kafka: replies come in, requests failed to go out |
+//! | `reader`, `reply_partitions`, `deliveries` | the edges to Kafka: replies come in, requests failed to go out |
 //! | `error`, `build_error`, `reply`, `topic` | what a call ends with and names, and why a start fails |
 
 mod alarm;
@@ -24,9 +24,10 @@ mod in_flight;
 mod pending;
 mod reader;
 mod reply;
+mod reply_partitions;
 mod requester;
+mod session;
 mod shards;
-mod shared;
 mod topic;
 
 pub use ask::{Ask, RawRequest, Typed};

@@ -1,21 +1,17 @@
 //! The reply reader: one thread that reads the reply topic and completes calls.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use antiphon_common::config::{KafkaSettings, ReplyPartition};
-use antiphon_common::kafka::{Observer, partition_count};
 use antiphon_common::wire::{Caps, HeaderFault, ReplyHeaders};
 use antiphon_common::{Code, CorrelationId, Status};
 use bytes::Bytes;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::build_error::BuildError;
 use crate::calls::{Calls, Ended, Waiting};
 use crate::error::{CallErrorKind, Failure};
 use crate::reply::Reply;
+use crate::reply_partitions::ReplyPartitions;
 
 /// How long one poll waits: the bound on how late the thread sees that the requester is closed.
 const POLL: Duration = Duration::from_millis(100);
@@ -23,75 +19,36 @@ const POLL: Duration = Duration::from_millis(100);
 /// their next requests together, which makes for fewer produce requests.
 const BATCH: usize = 256;
 
-/// A consumer of the reply topic whose position is fixed.
+/// Completes calls with the replies that it reads.
 pub(crate) struct Reader {
-    consumer: BaseConsumer<Observer>,
-    observer: Observer,
+    partitions: ReplyPartitions,
     calls: Arc<Calls>,
 }
 
 impl Reader {
-    /// Makes a reader that is positioned: every reply that is written from now on will be read.
-    ///
-    /// The high watermark of each partition is asked for, and assigned as an explicit offset. (An
-    /// assignment at "the end" is resolved later, and loses what is written until then.)
-    pub(crate) fn positioned(
-        kafka: &KafkaSettings,
-        observer: Observer,
-        topic: &str,
-        partition: ReplyPartition,
-        timeout: Duration,
-        calls: Arc<Calls>,
-    ) -> Result<Self, BuildError> {
-        let deadline = Instant::now() + timeout;
-        let left = || deadline.saturating_duration_since(Instant::now());
-        let config = kafka.consumer(&[
-            // Needed by the client even where no group is joined.
-            ("group.id", "antiphon-reply-reader"),
-            ("enable.auto.commit", "false"),
-            // The offset is explicit. Should retention pass it, what is left is read.
-            ("auto.offset.reset", "earliest"),
-        ]);
-        let consumer: BaseConsumer<Observer> =
-            config.create_with_context(observer.clone()).map_err(BuildError::Client)?;
-        let count = partition_count(consumer.client(), topic, left())
-            .map_err(|source| BuildError::ReplyTopic(source, observer.cause().phrase()))?;
-        let partitions = match partition {
-            ReplyPartition::Shared => 0..count,
-            ReplyPartition::Fixed(wanted) if wanted < count => wanted..wanted + 1,
-            ReplyPartition::Fixed(wanted) => {
-                return Err(BuildError::NoSuchPartition { topic: topic.into(), wanted, count });
-            }
-        };
-        let mut assignment = TopicPartitionList::new();
-        for partition in partitions {
-            let (_, high) = consumer
-                .fetch_watermarks(topic, partition, left())
-                .map_err(|e| BuildError::Position(e, observer.cause().phrase()))?;
-            assignment
-                .add_partition_offset(topic, partition, Offset::Offset(high))
-                .map_err(BuildError::Client)?;
-        }
-        consumer.assign(&assignment).map_err(BuildError::Client)?;
-        Ok(Self { consumer, observer, calls })
+    pub(crate) fn new(partitions: ReplyPartitions, calls: Arc<Calls>) -> Self {
+        Self { partitions, calls }
     }
 
     /// Reads until the requester is closed.
-    pub(crate) fn run(self, stopped: impl Fn() -> bool) {
+    pub(crate) fn run(mut self, stopped: impl Fn() -> bool) {
         let mut batch = Vec::with_capacity(BATCH);
         while !stopped() {
             let mut wait = POLL;
             while batch.len() < BATCH {
-                match self.consumer.poll(wait) {
+                match self.partitions.consumer().poll(wait) {
                     None => break,
                     Some(Ok(record)) => batch.extend(self.take(&record)),
-                    Some(Err(error)) => self.observer.warn("cannot read replies", &error),
+                    Some(Err(error)) => {
+                        self.partitions.observer().warn("cannot read replies", &error);
+                    }
                 }
                 wait = Duration::ZERO;
             }
             for (waiting, ended) in batch.drain(..) {
                 self.calls.reply(waiting, ended);
             }
+            self.partitions.look_for_more();
         }
     }
 
@@ -105,7 +62,7 @@ impl Reader {
             Ok(headers) => headers,
             Err(fault) => {
                 metrics.malformed_replies.inc();
-                self.observer.warn("skipped a record in the reply topic", &fault);
+                self.partitions.observer().warn("skipped a record in the reply topic", &fault);
                 return None;
             }
         };

@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use crate::ask::{RawRequest, Typed};
 use crate::builder::RequesterBuilder;
 use crate::call::CallBuilder;
-use crate::shared::Core;
+use crate::session::Session;
 
 /// Asks questions over Kafka. Cheap to clone; clones share one reply reader and one producer.
 ///
@@ -31,7 +31,7 @@ use crate::shared::Core;
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct Requester(Arc<Core>);
+pub struct Requester(Arc<Session>);
 
 impl Requester {
     /// Starts to put a requester together.
@@ -40,8 +40,8 @@ impl Requester {
         RequesterBuilder::new(kafka)
     }
 
-    pub(crate) fn new(core: Core) -> Self {
-        Self(Arc::new(core))
+    pub(crate) fn new(session: Session) -> Self {
+        Self(Arc::new(session))
     }
 
     /// Asks a typed question, in the topic that its type names.

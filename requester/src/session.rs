@@ -12,7 +12,8 @@ use rdkafka::producer::{Producer, ThreadedProducer};
 use crate::calls::Calls;
 use crate::deliveries::Deliveries;
 
-pub(crate) struct Core {
+/// One requester, whatever the number of its handles.
+pub(crate) struct Session {
     pub(crate) calls: Arc<Calls>,
     pub(crate) settings: RequesterSettings,
     pub(crate) reply_topic: String,
@@ -22,13 +23,13 @@ pub(crate) struct Core {
     pub(crate) lookup: ClientConfig,
 }
 
-impl Core {
+impl Session {
     pub(crate) fn producer(&self) -> &ThreadedProducer<Deliveries> {
         self.producer.as_ref().expect("the producer lives as long as the handle")
     }
 }
 
-impl Drop for Core {
+impl Drop for Session {
     fn drop(&mut self) {
         self.calls.close();
         // Dropping a producer waits for its threads, which must not happen on an async worker.
@@ -42,7 +43,7 @@ impl Drop for Core {
     }
 }
 
-impl fmt::Debug for Core {
+impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Requester")
             .field("instance", &self.calls.instance())

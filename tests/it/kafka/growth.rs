@@ -1,0 +1,38 @@
+//! A reply topic that gets more partitions while a requester reads it.
+
+use antiphon::requester::RawRequest;
+use futures::future::join_all;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::client::DefaultClientContext;
+
+use crate::support::asking::requester;
+use crate::support::brokers::{kafka, topics};
+use crate::support::replying::{echo, start};
+use crate::support::waiting::bounded;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn replies_on_partitions_that_were_added_are_not_missed() {
+    let (topic, replies) = topics("growth", 1);
+    let (requester, _) = requester(kafka(), &replies).await;
+
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", kafka().bootstrap()).create().unwrap();
+    let more = [NewPartitions::new(&replies, 4)];
+    let grown = admin.create_partitions(&more, &AdminOptions::new());
+    for result in bounded("the topic grows", grown).await.unwrap() {
+        result.unwrap();
+    }
+    // It comes up after the change, so it knows all four partitions; the keys spread the replies.
+    let replier = start(kafka(), echo(&topic)).await;
+    let calls = (0..100).map(|number: i32| {
+        let ask = RawRequest::new(topic.clone(), number.to_string());
+        requester.ask(ask).key(number.to_string()).send()
+    });
+    let mut partitions = std::collections::BTreeSet::new();
+    for reply in bounded("all calls", join_all(calls)).await {
+        partitions.insert(reply.unwrap().partition);
+    }
+    assert_eq!(partitions.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
+    replier.stop().await.unwrap();
+}

@@ -1,0 +1,133 @@
+//! Plain records, written and read by clients that know nothing of Antiphon. Everything blocks, for
+//! a short while: the runtimes of the tests have threads to spare.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use antiphon_testkit::TestBroker;
+use rdkafka::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{DeliveryResult, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::brokers::client;
+use super::waiting::LIMIT;
+
+/// A record as it is in the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    pub(crate) partition: i32,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) payload: Option<Vec<u8>>,
+    pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Record {
+    /// The value of the only header of that name.
+    pub(crate) fn header(&self, name: &str) -> Option<&[u8]> {
+        let mut found = self.headers.iter().filter(|(known, _)| known == name);
+        let value = found.next()?.1.as_deref();
+        assert!(found.next().is_none(), "the header {name} came more than once");
+        value
+    }
+
+    /// The names of all headers, in order.
+    pub(crate) fn header_names(&self) -> Vec<&str> {
+        self.headers.iter().map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+/// Writes one record, and returns when it is acknowledged.
+pub(crate) fn produce(broker: &TestBroker, topic: &str, payload: &[u8], headers: OwnedHeaders) {
+    #[derive(Clone, Default)]
+    struct Acknowledged(Arc<AtomicBool>);
+    impl ClientContext for Acknowledged {}
+    impl ProducerContext for Acknowledged {
+        type DeliveryOpaque = ();
+        fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+            self.0.store(result.is_ok(), Ordering::SeqCst);
+        }
+    }
+    let acknowledged = Acknowledged::default();
+    let producer: BaseProducer<Acknowledged> =
+        client(broker).set("linger.ms", "0").create_with_context(acknowledged.clone()).unwrap();
+    let record = BaseRecord::<(), [u8]>::to(topic).payload(payload).headers(headers);
+    producer.send(record).map_err(|refused| refused.0).unwrap();
+    producer.flush(LIMIT).unwrap();
+    assert!(acknowledged.0.load(Ordering::SeqCst), "the record was not acknowledged");
+}
+
+/// Every record that is in the topic now, partition by partition.
+pub(crate) fn read_all(broker: &TestBroker, topic: &str) -> Vec<Record> {
+    let ends = ends(broker, topic);
+    let consumer = consumer(broker, "plain-reader");
+    let mut assignment = TopicPartitionList::new();
+    for partition in 0..i32::try_from(ends.len()).unwrap() {
+        assignment.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&assignment).unwrap();
+    let deadline = Instant::now() + LIMIT;
+    let wanted = usize::try_from(ends.iter().sum::<i64>()).unwrap();
+    let mut records = Vec::new();
+    while records.len() < wanted {
+        assert!(Instant::now() < deadline, "{} of {wanted} records were read", records.len());
+        let Some(record) = consumer.poll(Duration::from_millis(100)) else { continue };
+        let record = record.unwrap();
+        records.push(Record {
+            partition: record.partition(),
+            key: record.key().map(<[u8]>::to_vec),
+            payload: record.payload().map(<[u8]>::to_vec),
+            headers: record.headers().map_or_else(Vec::new, |headers| {
+                let owned = |value: &[u8]| value.to_vec();
+                headers.iter().map(|h| (h.key.to_owned(), h.value.map(owned))).collect()
+            }),
+        });
+    }
+    records.sort_by_key(|record| record.partition);
+    records
+}
+
+/// The next offset of each partition: how many records were written to it.
+pub(crate) fn ends(broker: &TestBroker, topic: &str) -> Vec<i64> {
+    let consumer = consumer(broker, "plain-reader");
+    let metadata = consumer.fetch_metadata(Some(topic), LIMIT).unwrap();
+    let partitions = metadata.topics()[0].partitions().len();
+    (0..i32::try_from(partitions).unwrap())
+        .map(|partition| consumer.fetch_watermarks(topic, partition, LIMIT).unwrap().1)
+        .collect()
+}
+
+/// What a group has committed for each partition; 0 where it has committed nothing.
+pub(crate) fn committed(broker: &TestBroker, group: &str, topic: &str) -> Vec<i64> {
+    let consumer = consumer(broker, group);
+    let mut asked = TopicPartitionList::new();
+    let partitions = i32::try_from(ends(broker, topic).len()).unwrap();
+    asked.add_partition_range(topic, 0, partitions - 1);
+    let found = consumer.committed_offsets(asked, LIMIT).unwrap();
+    let mut offsets = vec![0; usize::try_from(partitions).unwrap()];
+    for element in found.elements() {
+        if let Offset::Offset(offset) = element.offset() {
+            offsets[usize::try_from(element.partition()).unwrap()] = offset;
+        }
+    }
+    offsets
+}
+
+/// The node that leads the first partition of a topic.
+pub(crate) fn leader(broker: &TestBroker, topic: &str) -> i32 {
+    let consumer = consumer(broker, "plain-reader");
+    let metadata = consumer.fetch_metadata(Some(topic), LIMIT).unwrap();
+    metadata.topics()[0].partitions()[0].leader()
+}
+
+/// A consumer that joins no group; it may ask what the group of this name has committed.
+fn consumer(broker: &TestBroker, group: &str) -> BaseConsumer {
+    client(broker)
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "error")
+        .create()
+        .unwrap()
+}
