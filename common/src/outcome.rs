@@ -12,7 +12,8 @@ pub enum Outcome {
     NotSent,
     /// The request may have been handled, or may yet be.
     Unknown,
-    /// A replier took the request and answered it.
+    /// A replier took the request and answered it. If the answer is an error, its status says how
+    /// far the request got: `UNIMPLEMENTED`, for one, means that no handler ran.
     Executed,
 }
 
@@ -33,7 +34,7 @@ impl fmt::Display for Outcome {
         f.write_str(match self {
             Self::NotSent => "the request was not sent",
             Self::Unknown => "the request may have been executed",
-            Self::Executed => "the request was executed",
+            Self::Executed => "a replier answered",
         })
     }
 }

@@ -129,8 +129,9 @@ impl RecordReader {
 }
 
 impl Parsed {
-    pub(crate) fn taken(self, taken: Taken) -> Incoming {
+    /// In a box, since it is handed from the polling thread to the lane to a task.
+    pub(crate) fn taken(self, taken: Taken) -> Box<Incoming> {
         let Self { request, context, reply_to, fault } = self;
-        Incoming { request, context, reply_to, fault, taken }
+        Box::new(Incoming { request, context, reply_to, fault, taken })
     }
 }

@@ -120,7 +120,7 @@ fn take(
     assignment: &Assignment,
     reader: &mut RecordReader,
     metrics: &ReplierMetrics,
-) -> Option<Incoming> {
+) -> Option<Box<Incoming>> {
     let tracker = assignment.tracker(record.topic(), record.partition())?;
     let taken = tracker.take(record.offset())?;
     match reader.read(record, &tracker.topic) {

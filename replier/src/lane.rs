@@ -11,11 +11,11 @@ use crate::running::Service;
 ///
 /// The queue itself has no bound: intake stops at `max_outstanding` by pausing partitions, since
 /// a thread that polls must never wait.
-pub(crate) type Entrance = mpsc::UnboundedSender<Vec<Incoming>>;
+pub(crate) type Entrance = mpsc::UnboundedSender<Vec<Box<Incoming>>>;
 
 /// Starts the lane on the current runtime. It ends when its entrance is dropped.
 pub(crate) fn start(service: Arc<Service>) -> Entrance {
-    let (entrance, mut queue) = mpsc::unbounded_channel::<Vec<Incoming>>();
+    let (entrance, mut queue) = mpsc::unbounded_channel::<Vec<Box<Incoming>>>();
     let slots = Arc::new(Semaphore::new(service.settings.concurrency));
     tokio::spawn(async move {
         while let Some(batch) = queue.recv().await {
