@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use antiphon::Requester;
 use antiphon::config::{RequesterSettings, Settings};
-use antiphon::kafka::create_topics;
+use antiphon::kafka::{create_topics, look_up};
 use antiphon::metrics::RequesterMetrics;
 
 use crate::exit::Failure;
@@ -44,16 +44,13 @@ impl Asking {
             own.timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         }
         own.start_timeout_ms = own.start_timeout_ms.min(START_MS);
+        look_up(&settings.kafka, topic, START)
+            .await
+            .map_err(|error| Failure::not_sent(format!("request topic: {error}")))?;
         let requester = Requester::builder(settings.kafka.clone())
             .reply_topic(reply_topic)
             .settings(own)
-            .metrics(metrics.clone())
-            .build()
-            .await?;
-        requester
-            .check_topic(topic, START)
-            .await
-            .map_err(|error| Failure::not_sent(format!("request topic: {error}")))?;
-        Ok(requester)
+            .metrics(metrics.clone());
+        Ok(requester.build().await?)
     }
 }

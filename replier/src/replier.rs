@@ -49,9 +49,9 @@ pub enum RunError {
     /// The Kafka client refused its configuration, or failed for good.
     #[error("kafka client: {0}")]
     Client(#[source] KafkaError),
-    /// A request topic cannot be read; the second part is the cause as the client saw it.
-    #[error("request topic: {0}{1}")]
-    RequestTopic(#[source] TopicError, String),
+    /// A request topic cannot be read.
+    #[error("request topic: {0}")]
+    RequestTopic(#[source] TopicError),
     /// The drain time was over before all requests were done. They will be handled again.
     #[error("{0} requests were not done in the drain time; other replicas will handle them")]
     Unfinished(usize),
@@ -245,7 +245,7 @@ fn subscribe(
         config.create_with_context(assignment).map_err(RunError::Client)?;
     for topic in topics {
         partition_count(consumer.client(), topic, settings.start_timeout())
-            .map_err(|error| RunError::RequestTopic(error, observer.cause().phrase()))?;
+            .map_err(|error| RunError::RequestTopic(error.explained_by(&observer)))?;
     }
     let names: Vec<&str> = topics.iter().map(String::as_str).collect();
     consumer.subscribe(&names).map_err(RunError::Client)?;

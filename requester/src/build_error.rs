@@ -13,9 +13,9 @@ pub enum BuildError {
     /// The Kafka client refused its configuration.
     #[error("kafka client: {0}")]
     Client(#[source] KafkaError),
-    /// The reply topic cannot be read; the second part is the cause as the client saw it.
-    #[error("reply topic: {0}{1}")]
-    ReplyTopic(#[source] TopicError, String),
+    /// The reply topic cannot be read.
+    #[error("reply topic: {0}")]
+    ReplyTopic(#[source] TopicError),
     /// The reply topic has no such partition.
     #[error("the reply topic `{topic}` has {count} partitions, so there is no partition {wanted}")]
     NoSuchPartition {

@@ -107,7 +107,6 @@ impl RequesterBuilder {
                 ReplyPartition::Fixed(partition) => Some(partition),
             },
             producer: Some(producer),
-            lookup: kafka.consumer(&[("group.id", "antiphon-lookup")]),
         };
         // From here on the session's drop ends the threads that are started below.
         let requester = Requester::new(session);

@@ -49,7 +49,7 @@ impl ReplyPartitions {
         let consumer: BaseConsumer<Observer> =
             config.create_with_context(observer.clone()).map_err(BuildError::Client)?;
         let count = partition_count(consumer.client(), &topic, left())
-            .map_err(|source| BuildError::ReplyTopic(source, observer.cause().phrase()))?;
+            .map_err(|error| BuildError::ReplyTopic(error.explained_by(&observer)))?;
         let partitions = match routing {
             ReplyPartition::Shared => 0..count,
             ReplyPartition::Fixed(wanted) if wanted < count => wanted..wanted + 1,

@@ -3,11 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use antiphon_common::blocking::on_own_thread;
 use antiphon_common::config::KafkaSettings;
-use antiphon_common::kafka::{TopicError, partition_count};
 use antiphon_common::{InstanceId, Request};
-use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::ask::{RawRequest, Typed};
 use crate::builder::RequesterBuilder;
@@ -64,26 +61,6 @@ impl Requester {
     #[must_use]
     pub fn instance(&self) -> InstanceId {
         self.0.calls.instance()
-    }
-
-    /// Checks that a request topic exists, and returns the number of its partitions.
-    ///
-    /// Good to do at start: to a producer, a topic that does not exist looks like one that the
-    /// brokers have not heard of yet, and it waits some seconds for it.
-    ///
-    /// # Errors
-    /// [`TopicError`] if the topic is missing, not visible, or no broker answers in time.
-    pub async fn check_topic(&self, topic: &str, timeout: Duration) -> Result<i32, TopicError> {
-        let (lookup, name) = (self.0.lookup.clone(), topic.to_owned());
-        let unreachable =
-            move |error| TopicError::Unreachable { topic: name.clone(), source: Box::new(error) };
-        let name = topic.to_owned();
-        let checked = on_own_thread("antiphon-lookup", move || {
-            // A producer that asks may make a broker create the topic; a consumer does not.
-            let client: BaseConsumer = lookup.create().map_err(unreachable)?;
-            partition_count(client.client(), &name, timeout)
-        });
-        checked.await.expect("the look-up does not panic")
     }
 
     /// Refuses new calls, waits for those in flight for at most `grace`, and ends the rest with

@@ -6,7 +6,6 @@ use std::thread;
 use std::time::Duration;
 
 use antiphon_common::config::RequesterSettings;
-use rdkafka::config::ClientConfig;
 use rdkafka::producer::{Producer, ThreadedProducer};
 
 use crate::calls::Calls;
@@ -20,7 +19,6 @@ pub(crate) struct Session {
     pub(crate) reply_partition: Option<i32>,
     /// Taken out when the last handle is dropped.
     pub(crate) producer: Option<ThreadedProducer<Deliveries>>,
-    pub(crate) lookup: ClientConfig,
 }
 
 impl Session {

@@ -42,9 +42,9 @@ fn missing_topics() {
     let topics = Topics::create(mock());
     let broker = connection(mock());
     let missing: [(&[&str], &str); 4] = [
-        (&["call", "none", "hi"], "reply topic: the topic `none.replies` does not exist"),
+        (&["call", "none", "hi"], "request topic: the topic `none` does not exist"),
         (&["reply", "none", "--echo"], "request topic: the topic `none` does not exist"),
-        (&["bench", "none"], "reply topic: the topic `none.replies` does not exist"),
+        (&["bench", "none"], "request topic: the topic `none` does not exist"),
         (
             &["call", "none", "hi", "--reply-topic", &format!("{}.replies", topics.request)],
             "request topic: the topic `none` does not exist",

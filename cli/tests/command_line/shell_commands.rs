@@ -21,7 +21,7 @@ fn a_failing_command_is_an_error_reply_with_its_complaint() {
     let topics = Topics::create(mock());
     let _replier = topics.reply(&["--command", "echo no quote for ACME >&2; exit 3"]);
     let called = topics.call(&["hi"]).run();
-    called.failed(4, &["INTERNAL", "exit status: 3", "no quote for ACME", "was executed"]);
+    called.failed(4, &["INTERNAL", "exit status: 3", "no quote for ACME", "a replier answered"]);
     let called = topics.call(&["hi", "--json"]).run();
     assert_eq!((called.code, &*called.stderr), (Some(4), ""), "{called:?}");
     assert_eq!(called.json()["status"], "INTERNAL");

@@ -5,10 +5,10 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::{Observer, TopicError, partition_count};
+use super::TopicError;
+use super::topics::{explained_count, lookup_client, lookup_config};
 use crate::blocking::on_own_thread;
 use crate::config::KafkaSettings;
 
@@ -26,9 +26,9 @@ pub enum ManageError {
         /// Why.
         code: RDKafkaErrorCode,
     },
-    /// No broker answered; the second part is the cause as the client saw it.
-    #[error("{0}{1}")]
-    Unreachable(#[source] TopicError, String),
+    /// No broker answered.
+    #[error("{0}")]
+    Unreachable(#[source] TopicError),
     /// No broker took the request.
     #[error("cannot create or delete topics: {0}")]
     Client(#[from] KafkaError),
@@ -48,7 +48,7 @@ pub async fn create_topics(
     partitions: i32,
     timeout: Duration,
 ) -> Result<(), ManageError> {
-    let lookup = kafka.consumer(&[("group.id", "antiphon-lookup")]);
+    let lookup = lookup_config(kafka);
     let topics: Vec<String> = topics.iter().map(ToString::to_string).collect();
     let missing = on_own_thread("antiphon-lookup", move || missing(&lookup, topics, timeout))
         .await
@@ -104,18 +104,13 @@ fn missing(
     topics: Vec<String>,
     timeout: Duration,
 ) -> Result<Vec<String>, ManageError> {
-    let observer = Observer::default();
-    let consumer: BaseConsumer<Observer> = lookup.create_with_context(observer.clone())?;
+    let consumer = lookup_client(lookup)?;
     let mut missing = Vec::new();
     for topic in topics {
-        match partition_count(consumer.client(), &topic, timeout) {
+        match explained_count(&consumer, &topic, timeout) {
             Ok(_) => {}
             Err(TopicError::Missing(_) | TopicError::Unauthorized(_)) => missing.push(topic),
-            Err(unreachable @ TopicError::Unreachable { .. }) => {
-                // The events that tell the cause wait for a poll; each error is one of them.
-                while let Some(Err(_)) = consumer.poll(Duration::ZERO) {}
-                return Err(ManageError::Unreachable(unreachable, observer.cause().phrase()));
-            }
+            Err(unreachable) => return Err(ManageError::Unreachable(unreachable)),
         }
     }
     Ok(missing)

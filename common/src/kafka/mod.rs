@@ -10,4 +10,4 @@ pub use cause::Cause;
 pub use log_gate::LogGate;
 pub use manage::{ManageError, create_topics, delete_topics};
 pub use observer::Observer;
-pub use topics::{TopicError, partition_count};
+pub use topics::{TopicError, look_up, partition_count};

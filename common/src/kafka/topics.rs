@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
 use rdkafka::client::{Client, ClientContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::Observer;
+use crate::blocking::on_own_thread;
+use crate::config::KafkaSettings;
 
 /// A topic could not be looked up.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -16,13 +22,71 @@ pub enum TopicError {
     #[error("not authorized for the topic `{0}`")]
     Unauthorized(String),
     /// No broker answered.
-    #[error("cannot look up the topic `{topic}`: {source}")]
+    #[error("cannot look up the topic `{topic}`: {source}{cause}")]
     Unreachable {
         /// The topic.
         topic: String,
         /// What the client said.
         source: Box<KafkaError>,
+        /// Why, as far as the client told: a phrase to append, possibly empty.
+        cause: String,
     },
+}
+
+impl TopicError {
+    /// Adds the cause that `observer` has heard of, if nobody could be reached.
+    #[must_use]
+    pub fn explained_by(mut self, observer: &Observer) -> Self {
+        if let Self::Unreachable { cause, .. } = &mut self {
+            *cause = observer.cause().phrase();
+        }
+        self
+    }
+}
+
+/// The number of partitions of `topic`, asked for with a client of its own.
+///
+/// Good to do before the first request: to a producer, a topic that does not exist looks like one
+/// that the brokers have not heard of yet, and it waits some seconds for it.
+///
+/// # Errors
+/// [`TopicError`] if the topic is not there, not visible, or nobody answers within `timeout`.
+pub async fn look_up(
+    kafka: &KafkaSettings,
+    topic: &str,
+    timeout: Duration,
+) -> Result<i32, TopicError> {
+    let (config, topic) = (lookup_config(kafka), topic.to_owned());
+    let unreachable = {
+        let topic = topic.clone();
+        move |source| unreachable(&topic, source)
+    };
+    let counted = on_own_thread("antiphon-lookup", move || {
+        let consumer = lookup_client(&config).map_err(unreachable)?;
+        explained_count(&consumer, &topic, timeout)
+    });
+    counted.await.expect("the look-up starts and does not panic")
+}
+
+pub(super) fn lookup_config(kafka: &KafkaSettings) -> ClientConfig {
+    kafka.consumer(&[("group.id", "antiphon-lookup")])
+}
+
+pub(super) fn lookup_client(config: &ClientConfig) -> Result<BaseConsumer<Observer>, KafkaError> {
+    config.create_with_context(Observer::default())
+}
+
+/// [`partition_count`] with a client that reads nothing, which can tell why it reaches no broker.
+pub(super) fn explained_count(
+    consumer: &BaseConsumer<Observer>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<i32, TopicError> {
+    partition_count(consumer.client(), topic, timeout).map_err(|error| {
+        // The events that tell the cause wait for a poll; each error is one of them.
+        while let Some(Err(_)) = consumer.poll(Duration::ZERO) {}
+        error.explained_by(consumer.context())
+    })
 }
 
 /// The number of partitions of `topic`.
@@ -37,9 +101,8 @@ pub fn partition_count<C: ClientContext>(
     topic: &str,
     timeout: Duration,
 ) -> Result<i32, TopicError> {
-    let unreachable =
-        |source| TopicError::Unreachable { topic: topic.to_owned(), source: Box::new(source) };
-    let metadata = client.fetch_metadata(Some(topic), timeout).map_err(unreachable)?;
+    let metadata =
+        client.fetch_metadata(Some(topic), timeout).map_err(|source| unreachable(topic, source))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let Some(found) = found else { return Err(TopicError::Missing(topic.to_owned())) };
     match found.error().map(RDKafkaErrorCode::from) {
@@ -52,6 +115,14 @@ pub fn partition_count<C: ClientContext>(
         Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
             Err(TopicError::Unauthorized(topic.to_owned()))
         }
-        Some(code) => Err(unreachable(KafkaError::MetadataFetch(code))),
+        Some(code) => Err(unreachable(topic, KafkaError::MetadataFetch(code))),
+    }
+}
+
+fn unreachable(topic: &str, source: KafkaError) -> TopicError {
+    TopicError::Unreachable {
+        topic: topic.to_owned(),
+        source: Box::new(source),
+        cause: String::new(),
     }
 }

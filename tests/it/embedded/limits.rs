@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use antiphon::config::RequesterSettings;
+use antiphon::kafka::{TopicError, look_up};
 use antiphon::requester::{CallBuilder, RawRequest};
 use antiphon::{
     Call, CallError, CallErrorKind, Codec, CodecError, Deadline, Outcome, Request, Requester,
@@ -105,7 +106,8 @@ async fn a_request_that_the_broker_cannot_take_is_not_sent() {
     let broker = embedded(2);
     // How long a topic may be unknown before that is believed.
     let kafka = settings(&broker).property("topic.metadata.propagation.max.ms", "100");
-    let (requester, metrics) = build(Requester::builder(kafka).reply_topic(REPLIES)).await;
+    let builder = Requester::builder(kafka.clone()).reply_topic(REPLIES);
+    let (requester, metrics) = build(builder).await;
     let missing = requester.ask(RawRequest::new("nobody", "?"));
     let error = refusal("a topic that does not exist", missing.send()).await;
     assert!(matches!(error.kind(), CallErrorKind::Produce(_)), "{error}");
@@ -113,8 +115,9 @@ async fn a_request_that_the_broker_cannot_take_is_not_sent() {
     let error = refusal("a partition that does not exist", beyond.send()).await;
     assert!(matches!(error.kind(), CallErrorKind::Produce(_)), "{error}");
     assert_eq!((metrics.not_sent.get(), ended(&metrics), requester.in_flight()), (2, 2, 0));
-    assert!(requester.check_topic("nobody", Duration::from_secs(30)).await.is_err());
-    assert_eq!(requester.check_topic(QUOTES, Duration::from_secs(30)).await.unwrap(), 2);
+    let timeout = Duration::from_secs(30);
+    assert!(matches!(look_up(&kafka, "nobody", timeout).await, Err(TopicError::Missing(_))));
+    assert_eq!(look_up(&kafka, QUOTES, timeout).await.unwrap(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
