@@ -33,7 +33,11 @@ impl Cause {
     #[must_use]
     pub fn phrase(&self) -> String {
         let cause = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        cause.as_ref().map(|text| format!(": {text}{}", hint(text))).unwrap_or_default()
+        match cause.as_ref() {
+            Some(text) => format!(": {text}{}", hint(text)),
+            // A broker that expects TLS just hangs up on a client that speaks without.
+            None => ": no broker said why; are the address and `security.protocol` right?".into(),
+        }
     }
 
     fn set(&self, text: &str) {

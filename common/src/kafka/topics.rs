@@ -28,7 +28,7 @@ pub enum TopicError {
         topic: String,
         /// What the client said.
         source: Box<KafkaError>,
-        /// Why, as far as the client told: a phrase to append, possibly empty.
+        /// Why, as far as the client told: a phrase to append.
         cause: String,
     },
 }
