@@ -25,21 +25,27 @@ impl Readiness {
 
     /// The replier is a member of its group.
     pub(crate) fn begin(&self) {
-        self.change(State::Ready, |state| state == State::Starting, true);
+        if self.replace(State::Starting, State::Ready) {
+            (self.told)(true);
+        }
     }
 
     /// The replier is ending; it does not become ready again.
     pub(crate) fn end(&self) {
-        self.change(State::Ended, |state| state != State::Ended, false);
+        if self.replace(State::Ready, State::Ended) {
+            (self.told)(false);
+        } else {
+            self.replace(State::Starting, State::Ended);
+        }
     }
 
-    fn change(&self, to: State, applies: impl Fn(State) -> bool, ready: bool) {
+    fn replace(&self, from: State, to: State) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if applies(*state) {
+        let applies = *state == from;
+        if applies {
             *state = to;
-            drop(state);
-            (self.told)(ready);
         }
+        applies
     }
 }
 
@@ -54,18 +60,34 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    #[test]
-    fn each_change_is_told_once_and_the_end_is_final() {
+    fn heard(during: impl Fn(&Readiness)) -> Vec<bool> {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let readiness = Readiness::new({
             let heard = Arc::clone(&heard);
             move |ready| heard.lock().expect("not poisoned").push(ready)
         });
-        readiness.begin();
-        readiness.begin();
-        readiness.end();
-        readiness.begin();
-        readiness.end();
-        assert_eq!(*heard.lock().expect("not poisoned"), [true, false]);
+        during(&readiness);
+        heard.lock().expect("not poisoned").clone()
+    }
+
+    #[test]
+    fn each_change_is_told_once_and_the_end_is_final() {
+        let told = heard(|readiness| {
+            readiness.begin();
+            readiness.begin();
+            readiness.end();
+            readiness.begin();
+            readiness.end();
+        });
+        assert_eq!(told, [true, false]);
+    }
+
+    #[test]
+    fn what_never_began_does_not_end() {
+        let told = heard(|readiness| {
+            readiness.end();
+            readiness.begin();
+        });
+        assert!(told.is_empty(), "{told:?}");
     }
 }

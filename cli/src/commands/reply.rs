@@ -1,7 +1,5 @@
 //! `antiphon reply`: answers the requests of a topic.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use antiphon::metrics::ReplierMetrics;
 use antiphon::replier::{RawReply, RawRequest, RunError};
 use antiphon::{Context, Replier, Router, Status};
@@ -71,17 +69,14 @@ pub(crate) async fn run(reply: &Reply) -> Result<(), Failure> {
     metrics.register(&service.registry).map_err(|error| Failure::usage(error.to_string()))?;
     let (ready, beat) = (service.health.clone(), service.health.clone());
     let max_output = settings.replier.max_reply_bytes;
-    let (topic, was_ready) = (reply.topic.clone(), AtomicBool::new(false));
+    let topic = reply.topic.clone();
     Replier::builder(settings.kafka)
         .settings(settings.replier)
         .service(reply.answer.router(&reply.topic, max_output))
         .metrics(metrics)
         .on_ready(move |is_ready| {
             ready.set_ready(is_ready);
-            // It is told at every rebalance; only a change is news.
-            if was_ready.swap(is_ready, Ordering::Relaxed) != is_ready {
-                eprintln!("{} `{topic}`", if is_ready { "ready: answering" } else { "leaving" });
-            }
+            eprintln!("{} `{topic}`", if is_ready { "ready: answering" } else { "leaving" });
         })
         .on_beat(move || beat.beat())
         .run(antiphon::replier::shutdown_signal())
