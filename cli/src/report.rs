@@ -83,7 +83,7 @@ pub(crate) fn histogram(latencies: &Latencies) -> String {
     let most = buckets.iter().map(|(_, calls)| *calls).max().unwrap_or(0).max(1);
     let lines = buckets.iter().map(|(high, calls)| {
         let width = usize::try_from((calls * WIDTH).div_ceil(most)).unwrap_or(0);
-        format!("  ≤ {:>8} {:<40} {calls}", micros_text(*high), "█".repeat(width))
+        format!("  ≤ {:>9} {:<40} {calls}", micros_text(*high), "█".repeat(width))
     });
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -12,7 +12,7 @@ use antiphon::requester::{RawRequest, Reply, Topic};
 use antiphon::{CallError, InstanceId, Requester};
 use antiphon_testkit::TestBroker;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 
@@ -196,7 +196,13 @@ fn progress(demo: &Demo) -> ProgressBar {
     if demo.json || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let template = "{bar:40.cyan} {pos}/{len} verified, {per_sec}, {eta} left";
-    let style = ProgressStyle::with_template(template).expect("the template is valid");
+    let template = "{bar:40.cyan} {pos}/{len} verified, {rate}/s";
+    let style = ProgressStyle::with_template(template).expect("the template is valid").with_key(
+        "rate",
+        |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            // It goes to memory, which takes it.
+            let _ = write!(out, "{:.0}", state.per_sec());
+        },
+    );
     ProgressBar::new(demo.requests).with_style(style)
 }
