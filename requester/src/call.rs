@@ -67,7 +67,8 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
         self
     }
 
-    /// Sets the instant by which the call ends; it wins over a time-out.
+    /// Sets the instant by which the call ends, at most 24 hours from now; it wins over a
+    /// time-out.
     pub fn deadline(mut self, deadline: Deadline) -> Self {
         self.deadline = Some(deadline);
         self
@@ -134,7 +135,11 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
         if payload.len() > max {
             return Err(Failure::not_sent(CallErrorKind::TooLarge { size: payload.len(), max }));
         }
-        let deadline = self.deadline.unwrap_or_else(|| Deadline::after_from(now, self.timeout));
+        let latest = Deadline::after_from(now, Deadline::MAX_TIMEOUT);
+        let deadline = match self.deadline {
+            Some(deadline) => deadline.earlier(latest),
+            None => Deadline::after_from(now, self.timeout),
+        };
         if deadline.instant() <= now {
             return Err(Failure::not_sent(CallErrorKind::Timeout));
         }

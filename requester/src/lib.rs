@@ -17,7 +17,6 @@ mod build_error;
 mod builder;
 mod call;
 mod calls;
-
 mod deliveries;
 mod error;
 mod in_flight;
