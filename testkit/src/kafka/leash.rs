@@ -17,10 +17,13 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 /// closes it when this process dies, however it dies. The watcher then reads the end of the file
 /// and kills the process group, itself included.
 ///
+/// When a process dies whose child is stopped, the kernel sends SIGHUP to that child's group. The
+/// watcher ignores it: else it might be gone before it has read the end of the file.
+///
 /// The watcher is a member of the group it kills. A group's number is not given to a new process
 /// while the group has members, so it cannot hit a stranger, even if the program ended long ago.
 const LEASH: &str = "exec 3<&0
-{ read -r _ <&3; kill -9 -$$; } >/dev/null 2>&1 &
+{ trap '' HUP TERM; read -r _ <&3; kill -9 -$$; } >/dev/null 2>&1 &
 exec \"$@\" 3<&- </dev/null";
 
 /// How often a wait looks whether the process has ended.
@@ -119,6 +122,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::fs;
+    use std::path::PathBuf;
 
     use super::*;
 
@@ -133,8 +137,13 @@ mod tests {
     /// Whether any process of the group still runs. Zombies do not count: who adopts an orphan may
     /// be slow to bury it, and nothing can be done about that here.
     fn group_exists(id: u32) -> bool {
-        fs::read_dir("/proc").unwrap().flatten().any(|entry| {
-            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        members(id).next().is_some()
+    }
+
+    /// The folders in /proc of the group's processes.
+    fn members(id: u32) -> impl Iterator<Item = PathBuf> {
+        fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path()).filter(move |process| {
+            let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
             // After the name in brackets come the state, the parent and the group.
             let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
             let mut fields = fields.split(' ');
@@ -142,6 +151,13 @@ mod tests {
             let group = fields.nth(1).and_then(|group| group.parse().ok());
             group == Some(id) && state != Some("Z")
         })
+    }
+
+    fn ignores_hang_up(process: &Path) -> bool {
+        let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+        let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or("0");
+        // SIGHUP is signal 1, the lowest bit.
+        u64::from_str_radix(ignored.trim(), 16).unwrap() & 1 == 1
     }
 
     fn assert_group_ends(id: u32) {
@@ -170,15 +186,37 @@ mod tests {
         assert_group_ends(id);
     }
 
-    #[test]
-    fn losing_the_leash_ends_even_a_stopped_program() {
-        let (mut process, dir) = shell("echo started; sleep 600");
-        // Before that, the signal could stop the shell that is about to start the watcher.
+    /// Before the program has started, a signal could hit the shell that is about to start the
+    /// watcher.
+    fn wait_for_start(dir: &Path) {
         let deadline = Instant::now() + LONG;
-        while !fs::read_to_string(dir.path().join("log")).unwrap().contains("started") {
+        while !fs::read_to_string(dir.join("log")).unwrap().contains("started") {
             assert!(Instant::now() < deadline, "the program does not start");
             thread::sleep(POLL);
         }
+    }
+
+    #[test]
+    fn the_watcher_outlives_a_hang_up() {
+        let (mut process, dir) = shell("trap '' HUP; echo started; sleep 600");
+        wait_for_start(dir.path());
+        // The watcher may come to its trap after the program has started.
+        let deadline = Instant::now() + LONG;
+        while !members(process.id()).all(|member| ignores_hang_up(&member)) {
+            assert!(Instant::now() < deadline, "a member of the group does not ignore SIGHUP");
+            thread::sleep(POLL);
+        }
+        kill_process_group(Pid::from_child(&process.child), Signal::HUP).unwrap();
+        process.leash.take();
+        let status = process.wait(LONG).unwrap().expect("the watcher kills it");
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+        assert_group_ends(process.id());
+    }
+
+    #[test]
+    fn losing_the_leash_ends_even_a_stopped_program() {
+        let (mut process, dir) = shell("echo started; sleep 600");
+        wait_for_start(dir.path());
         process.signal(Signal::STOP).unwrap();
         process.leash.take();
         let status = process.wait(LONG).unwrap().expect("the watcher kills it");
