@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_common::config::KafkaSettings;
-use antiphon_common::kafka::Observer;
+use antiphon_common::kafka::{Observer, close_behind};
 use antiphon_common::metrics::ReplierMetrics;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -84,12 +84,8 @@ impl Replies {
 
 impl Drop for Replies {
     fn drop(&mut self) {
-        // Dropping a producer waits for its threads, which must not happen on an async worker.
         if let Some(producer) = self.producer.take() {
-            let _ = std::thread::Builder::new().name("antiphon-close".into()).spawn(move || {
-                let _ = producer.flush(Duration::from_secs(1));
-                drop(producer);
-            });
+            close_behind(producer);
         }
     }
 }

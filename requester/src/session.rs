@@ -2,11 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
 use antiphon_common::config::RequesterSettings;
-use rdkafka::producer::{Producer, ThreadedProducer};
+use antiphon_common::kafka::close_behind;
+use rdkafka::producer::ThreadedProducer;
 
 use crate::calls::Calls;
 use crate::deliveries::Deliveries;
@@ -30,13 +29,9 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.calls.close();
-        // Dropping a producer waits for its threads, which must not happen on an async worker.
         // What is still queued belongs to calls that have ended as "may have been executed".
         if let Some(producer) = self.producer.take() {
-            let _ = thread::Builder::new().name("antiphon-close".into()).spawn(move || {
-                let _ = producer.flush(Duration::from_secs(1));
-                drop(producer);
-            });
+            close_behind(producer);
         }
     }
 }

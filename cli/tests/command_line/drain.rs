@@ -1,10 +1,9 @@
 //! A replier that is asked to end: by SIGTERM under load, and by a second one that will not wait.
 
-use std::fs;
-
 use rustix::process::Signal;
 
 use crate::brokers::mock;
+use crate::gated::Gated;
 use crate::http::{answers, partitions, replies};
 use crate::topics::{Topics, ready};
 
@@ -41,34 +40,26 @@ fn a_replier_that_leaves_under_load_leaves_no_call_behind() {
 #[test]
 fn what_was_taken_in_is_answered_and_a_second_signal_ends_at_once() {
     let topics = Topics::create(mock());
-    let folder = tempfile::tempdir().unwrap();
-    let (started, go_on) = (folder.path().join("started"), folder.path().join("go-on"));
-    // It waits for the test, and gives up when the test is gone and its folder with it.
-    let command = format!(
-        "touch {0}; while [ -e {0} ] && [ ! -e {1} ]; do sleep 0.02; done; cat",
-        started.display(),
-        go_on.display()
-    );
+    let handler = Gated::new();
     let start = || {
-        let replier = topics.command("reply", &["--command", &command]);
+        let replier = topics.command("reply", &["--command", &handler.command]);
         ready(replier.variable("ANTIPHON__REPLIER__DRAIN_MS", "600000"))
     };
 
     let mut replier = start();
     let mut call = topics.call(&["hi"]).start();
-    call.until("handler", |_| started.exists());
+    call.until("handler", |_| handler.started.exists());
     replier.signal(Signal::TERM);
     replier.says("leaving");
-    fs::write(&go_on, "").unwrap();
+    handler.open();
     assert_eq!(call.wait().succeeded().line(), "hi");
     let ended = replier.wait();
     assert_eq!(ended.code, Some(0), "{ended:?}");
 
-    fs::remove_file(&started).unwrap();
-    fs::remove_file(&go_on).unwrap();
+    handler.reset();
     let mut replier = start();
     let mut call = topics.call(&["hi", "--timeout", "10m"]).start();
-    call.until("handler", |_| started.exists());
+    call.until("handler", |_| handler.started.exists());
     replier.signal(Signal::TERM);
     replier.says("leaving");
     replier.signal(Signal::TERM);

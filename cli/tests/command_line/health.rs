@@ -1,6 +1,5 @@
 //! The probes of a replier over its life: starting, answering, draining.
 
-use std::fs;
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc;
@@ -9,6 +8,7 @@ use std::thread;
 use rustix::process::Signal;
 
 use crate::brokers::mock;
+use crate::gated::Gated;
 use crate::http::get;
 use crate::process::antiphon;
 use crate::topics::{Topics, properties};
@@ -50,15 +50,9 @@ fn pass(mut from: TcpStream, mut to: TcpStream) {
 #[test]
 fn readiness_follows_the_life_of_a_replier() {
     let topics = Topics::create(mock());
-    let folder = tempfile::tempdir().unwrap();
-    let (started, go_on) = (folder.path().join("started"), folder.path().join("go-on"));
-    let command = format!(
-        "touch {0}; while [ -e {0} ] && [ ! -e {1} ]; do sleep 0.02; done; cat",
-        started.display(),
-        go_on.display()
-    );
+    let handler = Gated::new();
     let gate = Gate::before(mock().bootstrap());
-    let mut replier = antiphon(["reply", &topics.request, "--command", &command])
+    let mut replier = antiphon(["reply", &topics.request, "--command", &handler.command])
         .arguments(["--metrics", "127.0.0.1:0", "-b", &gate.address])
         .arguments(properties(mock()))
         .start();
@@ -71,14 +65,14 @@ fn readiness_follows_the_life_of_a_replier() {
     assert_eq!((probe("/readyz"), probe("/livez")), (Some(200), Some(200)), "answering");
 
     let mut call = topics.call(&["hi"]).start();
-    call.until("handler", |_| started.exists());
+    call.until("handler", |_| handler.started.exists());
     replier.signal(Signal::TERM);
     replier.says("leaving");
     assert_eq!((probe("/readyz"), probe("/livez")), (Some(503), Some(200)), "draining");
     let (_, why) = get(&address, "/readyz").unwrap();
     assert!(why.contains("draining"), "{why}");
 
-    fs::write(go_on, "").unwrap();
+    handler.open();
     assert_eq!(call.wait().succeeded().line(), "hi");
     assert_eq!(replier.wait().code, Some(0));
     assert_eq!(probe("/readyz"), None, "ended");

@@ -8,6 +8,7 @@ mod demo;
 mod drain;
 mod exchange;
 mod failures;
+mod gated;
 mod health;
 mod http;
 mod observed;

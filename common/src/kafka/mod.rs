@@ -1,12 +1,14 @@
 //! What both sides need of the Kafka client: the cause of faults, bounded logs, and topic checks.
 
 mod cause;
+mod close;
 mod log_gate;
 mod manage;
 mod observer;
 mod topics;
 
 pub use cause::Cause;
+pub use close::close_behind;
 pub use log_gate::LogGate;
 pub use manage::{ManageError, create_topics, delete_topics};
 pub use observer::Observer;

@@ -51,18 +51,17 @@ impl TopicError {
 ///
 /// # Errors
 /// [`TopicError`] if the topic is not there, not visible, or nobody answers within `timeout`.
+///
+/// # Panics
+/// If the look-up, which has a thread of its own, cannot be started.
 pub async fn look_up(
     kafka: &KafkaSettings,
     topic: &str,
     timeout: Duration,
 ) -> Result<i32, TopicError> {
     let (config, topic) = (lookup_config(kafka), topic.to_owned());
-    let unreachable = {
-        let topic = topic.clone();
-        move |source| unreachable(&topic, source)
-    };
     let counted = on_own_thread("antiphon-lookup", move || {
-        let consumer = lookup_client(&config).map_err(unreachable)?;
+        let consumer = lookup_client(&config).map_err(|source| unreachable(&topic, source))?;
         explained_count(&consumer, &topic, timeout)
     });
     counted.await.expect("the look-up starts and does not panic")
