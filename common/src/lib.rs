@@ -6,7 +6,7 @@
 //! | [`wire`] | header names, and the codecs for the headers of a request and of a reply |
 //! | [`request`], [`codec`] | the typed contract: [`Request`] and how payloads become bytes |
 //! | [`status`], [`outcome`] | how a call can end other than well |
-//! | [`deadline`] | instants on the wire and in the process |
+//! | [`deadline`], [`inherited`] | instants on the wire and in the process, and what a handler hands on to its calls |
 //! | [`config`] | layered configuration and presets |
 //! | [`kafka`] | what both sides need of the Kafka client |
 //! | [`blocking`] | a thread for what blocks, awaited |
@@ -17,6 +17,7 @@ pub mod codec;
 pub mod config;
 pub mod deadline;
 pub mod id;
+pub mod inherited;
 pub mod kafka;
 pub mod metrics;
 pub mod outcome;

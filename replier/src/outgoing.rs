@@ -42,8 +42,14 @@ impl Outgoing {
             Ok(reply) => (None, reply.content_type.as_deref(), &reply.headers),
             Err(status) => (Some(status), None, &none),
         };
-        ReplyHeadersOut { correlation_id: &self.correlation_id, status, content_type, application }
-            .write()
+        ReplyHeadersOut {
+            correlation_id: &self.correlation_id,
+            status,
+            content_type,
+            position: None,
+            application,
+        }
+        .write()
     }
 
     pub(crate) fn payload(&self) -> Bytes {

@@ -9,14 +9,14 @@ use antiphon_common::metrics::RequesterMetrics;
 use rdkafka::producer::ThreadedProducer;
 use tokio::sync::oneshot;
 
-use crate::budget::Budget;
 use crate::build_error::BuildError;
-use crate::calls::Calls;
 use crate::deliveries::Deliveries;
-use crate::reader::Reader;
-use crate::reply_partitions::ReplyPartitions;
 use crate::requester::Requester;
+use crate::routing::Reader;
+use crate::routing::ReplyPartitions;
 use crate::session::Session;
+use crate::table::Budget;
+use crate::table::Calls;
 
 /// Room for headers and framing beside the payload.
 const RECORD_OVERHEAD: usize = 16 * 1024;

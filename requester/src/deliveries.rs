@@ -10,8 +10,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
-use crate::calls::Calls;
-use crate::error::{CallErrorKind, Failure};
+use crate::call::{CallErrorKind, Failure};
+use crate::table::Calls;
 
 /// The context of the request producer. A record's opaque value is the call's key, so that a
 /// report allocates nothing; only failures are reported (`delivery.report.only.error`).

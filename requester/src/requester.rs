@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use antiphon_common::config::KafkaSettings;
 use antiphon_common::{InstanceId, Request};
 
-use crate::ask::{RawRequest, Typed};
 use crate::builder::RequesterBuilder;
 use crate::call::CallBuilder;
+use crate::call::{RawRequest, Typed};
 use crate::session::Session;
 
 /// Asks questions over Kafka. Cheap to clone; clones share one reply reader and one producer.

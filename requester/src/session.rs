@@ -7,8 +7,8 @@ use antiphon_common::config::RequesterSettings;
 use antiphon_common::kafka::close_behind;
 use rdkafka::producer::ThreadedProducer;
 
-use crate::calls::Calls;
 use crate::deliveries::Deliveries;
+use crate::table::Calls;
 
 /// One requester, whatever the number of its handles.
 pub(crate) struct Session {

@@ -11,5 +11,5 @@ mod request;
 
 pub use caps::{Caps, HeaderFault};
 pub use headers::Headers;
-pub use reply::{ReplyHeaders, ReplyHeadersOut};
-pub use request::{RequestHeaders, RequestHeadersOut};
+pub use reply::{ReplyHeaders, ReplyHeadersOut, StreamPosition};
+pub use request::{RequestHeaders, RequestHeadersOut, cancel_headers};

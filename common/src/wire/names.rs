@@ -17,12 +17,40 @@ pub const ENDPOINT: &str = "antiphon-endpoint";
 pub const STATUS: &str = "antiphon-status";
 /// Reply: the message of an error, in UTF-8.
 pub const ERROR: &str = "antiphon-error";
+/// Reply: the position of an item in a stream of replies, ASCII decimal from 0.
+pub const SEQ: &str = "antiphon-seq";
+/// Reply: ends a stream of replies. The record carries no item of its own; its [`SEQ`] is the
+/// number of items. Present or absent; the value means nothing.
+pub const END: &str = "antiphon-end";
+/// Request: which attempt of its caller this is, ASCII decimal; absent means the first.
+pub const ATTEMPT: &str = "antiphon-attempt";
+/// Request: the caller's own key, the same over all attempts of one request.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Request: a cancel record may follow it. Present or absent.
+pub const CANCELLABLE: &str = "antiphon-cancellable";
+/// Present on a record that is no request but cancels one: the request in the same partition, ahead
+/// of it, that has its correlation id.
+pub const CANCEL: &str = "antiphon-cancel";
 /// Both ways: the media type of the payload.
 pub const CONTENT_TYPE: &str = "content-type";
 
 /// Names that belong to the protocol, here or at a peer; they are not handed to applications.
-pub(crate) const PROTOCOL: [&str; 8] =
-    [CORRELATION_ID, REPLY_TOPIC, REPLY_PARTITION, DEADLINE, ENDPOINT, STATUS, ERROR, CONTENT_TYPE];
+pub(crate) const PROTOCOL: [&str; 14] = [
+    CORRELATION_ID,
+    REPLY_TOPIC,
+    REPLY_PARTITION,
+    DEADLINE,
+    ENDPOINT,
+    STATUS,
+    ERROR,
+    SEQ,
+    END,
+    ATTEMPT,
+    IDEMPOTENCY_KEY,
+    CANCELLABLE,
+    CANCEL,
+    CONTENT_TYPE,
+];
 
 /// The protocol's name that an application's name would be read as. Kafka's C client cuts names at
 /// a NUL, so what comes after one makes no other name of it.

@@ -3,7 +3,7 @@
 use rdkafka::message::OwnedHeaders;
 
 use super::caps::Meter;
-use super::request::{non_empty, put, put_application};
+use super::request::{decimal, non_empty, put, put_application};
 use super::{Caps, HeaderFault, Headers, names};
 use crate::status::{Code, Status};
 
@@ -13,7 +13,18 @@ pub struct ReplyHeaders<'a> {
     correlation_id: Option<&'a [u8]>,
     status: Option<&'a [u8]>,
     error: Option<&'a [u8]>,
+    seq: Option<&'a [u8]>,
+    end: bool,
     application: Headers,
+}
+
+/// Where a reply stands in a stream of replies to one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamPosition {
+    /// The number of items before this record.
+    pub seq: u64,
+    /// The record ends the stream, and is no item itself.
+    pub end: bool,
 }
 
 impl<'a> ReplyHeaders<'a> {
@@ -33,6 +44,8 @@ impl<'a> ReplyHeaders<'a> {
                 Ok(names::CORRELATION_ID) => read.correlation_id = value,
                 Ok(names::STATUS) => read.status = value,
                 Ok(names::ERROR) => read.error = value,
+                Ok(names::SEQ) => read.seq = value,
+                Ok(names::END) => read.end = true,
                 Ok(name) if names::PROTOCOL.contains(&name) => {}
                 _ => read.application.push_wire(name, value),
             }
@@ -46,6 +59,19 @@ impl<'a> ReplyHeaders<'a> {
     /// If the header is missing or empty.
     pub fn correlation_id(&self) -> Result<&'a [u8], HeaderFault> {
         non_empty(self.correlation_id, names::CORRELATION_ID)
+    }
+
+    /// The place of the reply in a stream; `None` for a reply that is the only one.
+    ///
+    /// # Errors
+    /// If the position is not a number, or missing at the end of a stream.
+    pub fn position(&self) -> Result<Option<StreamPosition>, HeaderFault> {
+        let Some(seq) = self.seq else {
+            return if self.end { Err(HeaderFault::Missing(names::SEQ)) } else { Ok(None) };
+        };
+        let expected = "a number in ASCII decimal";
+        let seq = decimal(seq).ok_or(HeaderFault::Invalid { name: names::SEQ, expected })?;
+        Ok(Some(StreamPosition { seq, end: self.end }))
     }
 
     /// The code; [`Code::Ok`] if the reply has none.
@@ -76,6 +102,8 @@ pub struct ReplyHeadersOut<'a> {
     pub status: Option<&'a Status>,
     /// The media type of the payload.
     pub content_type: Option<&'a str>,
+    /// The place in a stream; `None` for a reply that is the only one.
+    pub position: Option<StreamPosition>,
     /// The application's own headers.
     pub application: &'a Headers,
 }
@@ -84,7 +112,7 @@ impl ReplyHeadersOut<'_> {
     /// Writes the header block. A good reply has no status header.
     #[must_use]
     pub fn write(&self) -> OwnedHeaders {
-        let mut block = OwnedHeaders::new_with_capacity(3 + self.application.len());
+        let mut block = OwnedHeaders::new_with_capacity(5 + self.application.len());
         block = put(block, names::CORRELATION_ID, self.correlation_id);
         if let Some(status) = self.status {
             block = put(block, names::STATUS, status.code().name().as_bytes());
@@ -92,6 +120,12 @@ impl ReplyHeadersOut<'_> {
         }
         if let Some(content_type) = self.content_type {
             block = put(block, names::CONTENT_TYPE, content_type.as_bytes());
+        }
+        if let Some(position) = self.position {
+            block = put(block, names::SEQ, position.seq.to_string().as_bytes());
+            if position.end {
+                block = put(block, names::END, b"1");
+            }
         }
         put_application(block, self.application)
     }
@@ -117,6 +151,7 @@ mod tests {
             correlation_id: &[0, 1, 255],
             status: Some(&status),
             content_type: None,
+            position: None,
             application: &none,
         };
         round_trip(&out, |read| {
@@ -134,10 +169,12 @@ mod tests {
             correlation_id: b"id",
             status: None,
             content_type: Some("text/plain"),
+            position: Some(StreamPosition { seq: 7, end: true }),
             application: &application,
         };
         round_trip(&out, |mut read| {
             assert_eq!(read.code(), Code::Ok);
+            assert_eq!(read.position(), Ok(Some(StreamPosition { seq: 7, end: true })));
             assert_eq!(read.take_application(), application);
         });
     }
@@ -152,6 +189,7 @@ mod tests {
             correlation_id: b"id",
             status: None,
             content_type: None,
+            position: None,
             application: &application,
         };
         round_trip(&out, |mut read| {
@@ -166,7 +204,7 @@ mod tests {
         fn arbitrary_headers_never_panic(wire: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
             let wire = wire.iter().map(|(n, v)| (&n[..], v.as_deref()));
             if let Ok(read) = ReplyHeaders::read(wire, Caps::default()) {
-                let _ = (read.correlation_id(), read.code(), read.error_message());
+                let _ = (read.correlation_id(), read.code(), read.error_message(), read.position());
             }
         }
     }

@@ -20,6 +20,10 @@ pub struct RequestHeaders<'a> {
     deadline: Option<&'a [u8]>,
     endpoint: Option<&'a [u8]>,
     content_type: Option<&'a [u8]>,
+    attempt: Option<&'a [u8]>,
+    idempotency_key: Option<&'a [u8]>,
+    cancellable: bool,
+    cancel: bool,
     application: Headers,
 }
 
@@ -43,6 +47,16 @@ impl<'a> RequestHeaders<'a> {
                 Ok(names::DEADLINE) => &mut read.deadline,
                 Ok(names::ENDPOINT) => &mut read.endpoint,
                 Ok(names::CONTENT_TYPE) => &mut read.content_type,
+                Ok(names::ATTEMPT) => &mut read.attempt,
+                Ok(names::IDEMPOTENCY_KEY) => &mut read.idempotency_key,
+                Ok(names::CANCELLABLE) => {
+                    read.cancellable = true;
+                    continue;
+                }
+                Ok(names::CANCEL) => {
+                    read.cancel = true;
+                    continue;
+                }
                 _ => {
                     read.application.push_wire(name, value);
                     continue;
@@ -108,6 +122,30 @@ impl<'a> RequestHeaders<'a> {
         self.content_type
     }
 
+    /// Which attempt of its caller the request is: 1 unless a sensible number says otherwise.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt.and_then(decimal).and_then(|attempt| attempt.try_into().ok()).unwrap_or(1)
+    }
+
+    /// The caller's own key, which is the same over all attempts of one request.
+    #[must_use]
+    pub fn idempotency_key(&self) -> Option<&'a [u8]> {
+        self.idempotency_key.filter(|key| !key.is_empty())
+    }
+
+    /// Whether a cancel record may follow.
+    #[must_use]
+    pub fn is_cancellable(&self) -> bool {
+        self.cancellable
+    }
+
+    /// Whether the record is no request, but cancels the one that has its correlation id.
+    #[must_use]
+    pub fn is_cancel(&self) -> bool {
+        self.cancel
+    }
+
     /// Takes the headers that are not the protocol's.
     #[must_use]
     pub fn take_application(&mut self) -> Headers {
@@ -130,15 +168,29 @@ pub struct RequestHeadersOut<'a> {
     pub endpoint: Option<&'a str>,
     /// The media type of the payload.
     pub content_type: Option<&'a str>,
+    /// Which attempt this is; the first one is not written.
+    pub attempt: u32,
+    /// The caller's own key.
+    pub idempotency_key: Option<&'a [u8]>,
+    /// Whether a cancel record may follow.
+    pub cancellable: bool,
     /// The application's own headers.
     pub application: &'a Headers,
+}
+
+/// Writes the header block of a record that cancels a request.
+#[must_use]
+pub fn cancel_headers(correlation_id: CorrelationId) -> OwnedHeaders {
+    let block = OwnedHeaders::new_with_capacity(2);
+    let block = put(block, names::CORRELATION_ID, &correlation_id.to_bytes());
+    put(block, names::CANCEL, b"1")
 }
 
 impl RequestHeadersOut<'_> {
     /// Writes the header block.
     #[must_use]
     pub fn write(&self) -> OwnedHeaders {
-        let mut block = OwnedHeaders::new_with_capacity(6 + self.application.len());
+        let mut block = OwnedHeaders::new_with_capacity(9 + self.application.len());
         let id = self.correlation_id.to_bytes();
         block = put(block, names::CORRELATION_ID, &id);
         block = put(block, names::REPLY_TOPIC, self.reply_topic.as_bytes());
@@ -152,8 +204,24 @@ impl RequestHeadersOut<'_> {
         if let Some(content_type) = self.content_type {
             block = put(block, names::CONTENT_TYPE, content_type.as_bytes());
         }
+        if self.attempt > 1 {
+            block = put(block, names::ATTEMPT, self.attempt.to_string().as_bytes());
+        }
+        if let Some(key) = self.idempotency_key {
+            block = put(block, names::IDEMPOTENCY_KEY, key);
+        }
+        if self.cancellable {
+            block = put(block, names::CANCELLABLE, b"1");
+        }
         put_application(block, self.application)
     }
+}
+
+/// A number in ASCII decimal, if it is one of at most 19 digits.
+pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
+    let short = (1..=19).contains(&digits.len());
+    let digits = (short && digits.iter().all(u8::is_ascii_digit)).then_some(digits)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 pub(super) fn put(block: OwnedHeaders, key: &str, value: &[u8]) -> OwnedHeaders {
@@ -211,6 +279,9 @@ mod tests {
             deadline_ms: Deadline::after(Duration::from_secs(5)).to_unix_millis(),
             endpoint: Some("get-quote"),
             content_type: Some("application/json"),
+            attempt: 2,
+            idempotency_key: Some(b"order-7"),
+            cancellable: true,
             application: &application,
         };
         let block = out.write();
@@ -222,7 +293,20 @@ mod tests {
         let deadline = read.deadline(Duration::from_secs(60)).expect("valid").expect("present");
         assert!(deadline.remaining() > Duration::ZERO);
         assert_eq!(read.endpoint(), Ok(Some("get-quote")));
+        assert_eq!(read.attempt(), 2);
+        assert_eq!(read.idempotency_key(), Some(&b"order-7"[..]));
+        assert!(read.is_cancellable() && !read.is_cancel());
         assert_eq!(read.take_application(), application);
+    }
+
+    #[test]
+    fn a_cancel_record_names_its_request() {
+        let id = CorrelationId::random(InstanceId::random());
+        let block = cancel_headers(id);
+        let wire = block.iter().map(|h| (h.key.as_bytes(), h.value));
+        let read = RequestHeaders::read(wire, Caps::default()).expect("within the caps");
+        assert!(read.is_cancel());
+        assert_eq!(read.correlation_id(), Ok(&id.to_bytes()[..]));
     }
 
     #[test]

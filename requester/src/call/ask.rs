@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use antiphon_common::{Codec, CodecError, Request};
 use bytes::Bytes;
 
-use crate::reply::Reply;
-use crate::topic::Topic;
+use crate::call::Reply;
+use crate::call::Topic;
 
 /// A question as a call sees it. Implemented for typed requests and for [`RawRequest`].
 pub trait Ask: sealed::Sealed {

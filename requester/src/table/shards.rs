@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::in_flight::InFlight;
+use super::in_flight::InFlight;
 
 const SHARDS: usize = 16;
 

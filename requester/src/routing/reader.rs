@@ -8,10 +8,10 @@ use antiphon_common::{Code, CorrelationId, Status};
 use bytes::Bytes;
 use rdkafka::message::{BorrowedMessage, Message};
 
-use crate::calls::{Calls, Ended, Waiting};
-use crate::error::{CallErrorKind, Failure};
-use crate::reply::Reply;
-use crate::reply_partitions::ReplyPartitions;
+use crate::call::Reply;
+use crate::call::{CallErrorKind, Failure};
+use crate::routing::ReplyPartitions;
+use crate::table::{Calls, Ended, Waiting};
 
 /// How long one poll waits: the bound on how late the thread sees that the requester is closed.
 const POLL: Duration = Duration::from_millis(100);

@@ -8,11 +8,11 @@ use antiphon_common::metrics::RequesterMetrics;
 use antiphon_common::{CorrelationId, Deadline, InstanceId, Outcome};
 use tokio::sync::oneshot;
 
-use crate::alarm::Alarm;
-use crate::budget::{Budget, Exhausted};
-use crate::error::{CallErrorKind, Failure};
-use crate::reply::Reply;
-use crate::shards::Shards;
+use super::alarm::Alarm;
+use super::budget::{Budget, Exhausted};
+use super::shards::Shards;
+use crate::call::Reply;
+use crate::call::{CallErrorKind, Failure};
 
 pub(crate) type Ended = Result<Reply, Failure>;
 

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::BaseRecord;
 
-use crate::ask::Ask;
-use crate::error::{CallErrorKind, Failure};
-use crate::pending::{Call, CancelGuard};
+use super::error::{CallErrorKind, Failure};
+use super::pending::{Call, CancelGuard};
+use crate::call::Ask;
 use crate::session::Session;
 
 /// A scratch buffer larger than this is not kept.
@@ -154,6 +154,9 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
             deadline_ms: deadline.to_unix_millis_at(now),
             endpoint: self.ask.endpoint(),
             content_type: self.ask.content_type(),
+            attempt: 1,
+            idempotency_key: None,
+            cancellable: false,
             application: &self.headers,
         };
         let topic = self.ask.topic();
@@ -176,13 +179,13 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
     }
 }
 
-type Sent = (tokio::sync::oneshot::Receiver<crate::calls::Ended>, CancelGuard);
+type Sent = (tokio::sync::oneshot::Receiver<crate::table::Ended>, CancelGuard);
 
 /// A record's opaque value is a pointer's width, and a call's key is 62 bits.
 const _: () = assert!(usize::BITS >= 64, "antiphon needs a 64-bit target");
 
 impl<A: Ask> IntoFuture for CallBuilder<'_, A> {
-    type Output = Result<A::Answer, crate::error::CallError>;
+    type Output = Result<A::Answer, crate::call::CallError>;
     type IntoFuture = Call<A::Answer>;
 
     fn into_future(self) -> Self::IntoFuture {

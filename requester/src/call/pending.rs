@@ -8,10 +8,10 @@ use std::time::Instant;
 use antiphon_common::{CodecError, CorrelationId};
 use tokio::sync::oneshot;
 
-use crate::calls::{Calls, Ended};
-use crate::error::{CallError, CallErrorKind, Failure};
-use crate::reply::Reply;
-use crate::topic::Topic;
+use crate::call::Reply;
+use crate::call::Topic;
+use crate::call::{CallError, CallErrorKind, Failure};
+use crate::table::{Calls, Ended};
 
 /// A call that is under way: a future of its answer.
 ///

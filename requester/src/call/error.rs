@@ -6,7 +6,7 @@ use std::time::Duration;
 use antiphon_common::{CodecError, CorrelationId, Outcome, Status};
 use rdkafka::error::KafkaError;
 
-use crate::topic::Topic;
+use crate::call::Topic;
 
 /// A call that ended without a good reply.
 ///
