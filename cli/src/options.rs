@@ -37,8 +37,8 @@ pub(crate) struct Asking {
     /// The topic that replies come to [default: <TOPIC>.replies].
     #[arg(long, value_name = "TOPIC")]
     pub(crate) reply_topic: Option<String>,
-    /// The partition that replies come to: a number, or `shared` to read all [default: shared].
-    #[arg(long, value_name = "N|shared")]
+    /// The partition that replies come to: `auto`, a number, or `shared` to read all [default: auto].
+    #[arg(long, value_name = "N|auto|shared")]
     pub(crate) reply_partition: Option<ReplyPartition>,
     /// How long a call may take, such as 500ms, 2s or 1m [default: 30s].
     #[arg(long, value_parser = duration)]

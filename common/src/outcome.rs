@@ -5,8 +5,9 @@ use std::fmt;
 /// What is known of a request whose call failed.
 ///
 /// It decides what may be done next: a request that was not sent can be sent again; one whose
-/// outcome is unknown only if handling it twice does no harm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// outcome is unknown only if handling it twice does no harm. Of two outcomes the greater is the one
+/// that says more was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
     /// The request is not in the request topic and never will be.
     NotSent,

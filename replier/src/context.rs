@@ -6,6 +6,7 @@ use std::sync::Arc;
 use antiphon_common::Deadline;
 use antiphon_common::wire::Headers;
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
 /// Where a request came from and what came with it.
 #[derive(Debug, Clone)]
@@ -17,6 +18,10 @@ pub struct Context {
     pub(crate) headers: Headers,
     pub(crate) correlation_id: Bytes,
     pub(crate) deadline: Option<Deadline>,
+    pub(crate) attempt: u32,
+    pub(crate) idempotency_key: Option<Bytes>,
+    /// Of requests that may be cancelled.
+    pub(crate) cancelled: Option<CancellationToken>,
 }
 
 impl Context {
@@ -56,10 +61,56 @@ impl Context {
         &self.correlation_id
     }
 
-    /// When the caller stops waiting, if it said so. Give it to the calls that the handler makes.
+    /// When the caller stops waiting, if it said so. Calls that the handler's own task makes
+    /// inherit it; give it to those that are made in tasks that the handler spawns.
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
         self.deadline
+    }
+
+    /// Which attempt of its caller this is: 1 for the first one. A request that Kafka delivers
+    /// again keeps its number.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The caller's own key for what is asked, the same over all of its attempts: what was done
+    /// under this key need not be done again.
+    #[must_use]
+    pub fn idempotency_key(&self) -> Option<&Bytes> {
+        self.idempotency_key.as_ref()
+    }
+
+    /// A token that is cancelled when the caller gives the request up. If the caller did not say
+    /// that it might, it never is.
+    ///
+    /// The handler is not stopped by that: it looks at the token, or selects on it, where it can
+    /// stop. Nothing that it returns afterwards is sent. To cancel the token oneself cancels only
+    /// what was made of it.
+    ///
+    /// ```
+    /// # use antiphon_common::{Code, Status};
+    /// # use antiphon_replier::{Context, RawReply, RawRequest};
+    /// # async fn work() -> RawReply { RawReply::default() }
+    /// async fn handler(request: RawRequest, context: Context) -> Result<RawReply, Status> {
+    ///     tokio::select! {
+    ///         reply = work() => Ok(reply),
+    ///         () = context.cancelled().cancelled_owned() => {
+    ///             Err(Status::new(Code::Cancelled, "nobody waits any more"))
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn cancelled(&self) -> CancellationToken {
+        self.cancelled.as_ref().map_or_else(CancellationToken::new, CancellationToken::child_token)
+    }
+
+    /// Whether the caller has given the request up.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.as_ref().is_some_and(CancellationToken::is_cancelled)
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use antiphon_common::{Codec, Request, Status};
-use futures::future::BoxFuture;
+use futures::FutureExt;
+use futures::future::{BoxFuture, lazy};
 
 use crate::context::{Context, RawReply, RawRequest};
 
@@ -78,9 +79,7 @@ pub(crate) fn typed<Args: 'static, H: Handler<Args>>(handler: H) -> Erased {
     Arc::new(move |raw, context| {
         let handler = Arc::clone(&handler);
         Box::pin(async move {
-            let request =
-                <<H::Request as Request>::Codec as Codec<H::Request>>::decode(&raw.payload)
-                    .map_err(|error| Status::invalid_argument(error.to_string()))?;
+            let request = decode::<H::Request>(&raw)?;
             let reply = handler.call(request, context).await?;
             encode::<H::Request>(&reply)
         })
@@ -94,13 +93,22 @@ where
     Fut: Future<Output = Result<RawReply, E>> + Send + 'static,
     E: Into<Status>,
 {
+    let handler = Arc::new(handler);
     Arc::new(move |request, context| {
-        let answer = handler(request, context);
-        Box::pin(async { answer.await.map_err(Into::into) })
+        let handler = Arc::clone(&handler);
+        // The handler may be a plain function that runs, and panics or makes calls, before its
+        // future does: so it is called where panics are caught and deadlines inherited.
+        let answer = lazy(move |_| handler(request, context)).flatten();
+        Box::pin(answer.map(|answer| answer.map_err(Into::into)))
     })
 }
 
-fn encode<R: Request>(reply: &R::Reply) -> Result<RawReply, Status> {
+pub(crate) fn decode<R: Request>(raw: &RawRequest) -> Result<R, Status> {
+    <R::Codec as Codec<R>>::decode(&raw.payload)
+        .map_err(|error| Status::invalid_argument(error.to_string()))
+}
+
+pub(crate) fn encode<R: Request>(reply: &R::Reply) -> Result<RawReply, Status> {
     let mut payload = Vec::new();
     <R::Codec as Codec<R::Reply>>::encode(reply, &mut payload)
         .map_err(|error| Status::internal(error.to_string()))?;

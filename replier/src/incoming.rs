@@ -8,6 +8,7 @@ use antiphon_common::wire::{Caps, HeaderFault, RequestHeaders};
 use bytes::Bytes;
 use rdkafka::message::{BorrowedMessage, Message};
 
+use crate::cancellations::{Cancellable, Cancellations};
 use crate::context::{Context, RawRequest};
 use crate::reply_to::{ReplyPolicy, ReplyRefused};
 use crate::tracker::Taken;
@@ -20,6 +21,8 @@ pub(crate) struct Incoming {
     pub(crate) reply_to: ReplyTo,
     /// What is wrong with it, if no handler may see it.
     pub(crate) fault: Option<Status>,
+    /// Its place in the table of its partition, if it may be cancelled.
+    pub(crate) cancellable: Option<Box<Cancellable>>,
     pub(crate) taken: Taken,
 }
 
@@ -67,6 +70,19 @@ pub(crate) struct Parsed {
     context: Context,
     reply_to: ReplyTo,
     fault: Option<Status>,
+    cancellable: bool,
+}
+
+/// Reads the headers of a record, which may be a request or cancel one.
+pub(crate) fn headers<'a>(record: &'a BorrowedMessage<'_>) -> Result<RequestHeaders<'a>, Rejected> {
+    let raw =
+        antiphon_native::headers(record).map_err(|_| Rejected::Headers(HeaderFault::Malformed))?;
+    RequestHeaders::read(raw, Caps::default()).map_err(Rejected::Headers)
+}
+
+/// The id in the headers of a record.
+pub(crate) fn correlation_id<'a>(headers: &RequestHeaders<'a>) -> Result<&'a [u8], Rejected> {
+    headers.correlation_id().map_err(Rejected::ReplyHeaders)
 }
 
 impl RecordReader {
@@ -74,17 +90,15 @@ impl RecordReader {
         Self { policy, settings, last: None }
     }
 
-    /// Checks a record and copies it: it belongs to a fetch buffer, which must not be held while
+    /// Checks a request and copies it: it belongs to a fetch buffer, which must not be held while
     /// a handler runs.
     pub(crate) fn read(
         &mut self,
         record: &BorrowedMessage<'_>,
+        mut headers: RequestHeaders<'_>,
         topic: &Arc<str>,
     ) -> Result<Parsed, Rejected> {
-        let raw = antiphon_native::headers(record)
-            .map_err(|_| Rejected::Headers(HeaderFault::Malformed))?;
-        let mut headers = RequestHeaders::read(raw, Caps::default()).map_err(Rejected::Headers)?;
-        let correlation_id = headers.correlation_id().map_err(Rejected::ReplyHeaders)?;
+        let correlation_id = correlation_id(&headers)?;
         let reply_to = ReplyTo {
             topic: self.allowed(topic, headers.reply_topic().map_err(Rejected::ReplyHeaders)?)?,
             partition: headers.reply_partition().map_err(Rejected::ReplyHeaders)?,
@@ -106,9 +120,13 @@ impl RecordReader {
                 headers: headers.take_application(),
                 correlation_id: Bytes::copy_from_slice(correlation_id),
                 deadline: deadline.ok().flatten(),
+                attempt: headers.attempt(),
+                idempotency_key: headers.idempotency_key().map(Bytes::copy_from_slice),
+                cancelled: None,
             },
             reply_to,
             fault: fault.map(|fault| Status::invalid_argument(fault.to_string())),
+            cancellable: headers.is_cancellable(),
         })
     }
 
@@ -130,8 +148,11 @@ impl RecordReader {
 
 impl Parsed {
     /// In a box, since it is handed from the polling thread to the lane to a task.
-    pub(crate) fn taken(self, taken: Taken) -> Box<Incoming> {
-        let Self { request, context, reply_to, fault } = self;
-        Box::new(Incoming { request, context, reply_to, fault, taken })
+    pub(crate) fn taken(self, taken: Taken, cancellations: &Arc<Cancellations>) -> Box<Incoming> {
+        let Self { request, mut context, reply_to, fault, cancellable } = self;
+        let cancellable = cancellable
+            .then(|| Box::new(cancellations.register(Bytes::clone(&context.correlation_id))));
+        context.cancelled = cancellable.as_ref().map(|request| request.token().clone());
+        Box::new(Incoming { request, context, reply_to, fault, cancellable, taken })
     }
 }

@@ -11,7 +11,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 
 use crate::assignment::Assignment;
-use crate::incoming::{Incoming, RecordReader};
+use crate::incoming::{Incoming, RecordReader, correlation_id, headers};
 use crate::lane::Entrance;
 
 /// How long a poll waits when there is nothing to do: the bound on how late a stop is seen.
@@ -21,7 +21,7 @@ const BUSY_POLL: Duration = Duration::from_millis(2);
 /// How often offsets are handed to the client, which commits them at its own interval.
 const STORE_EVERY: Duration = Duration::from_millis(50);
 
-/// How many requests are handed to the lane at once.
+/// How many records are read before requests are handed to the lane.
 const BATCH: usize = 256;
 
 /// Takes records in and hands requests to the lane.
@@ -57,7 +57,8 @@ impl Intake {
         let assignment = self.consumer.context();
         let room = self.settings.max_outstanding.saturating_sub(assignment.outstanding.count());
         let mut batch = Vec::new();
-        while batch.len() < room.clamp(1, BATCH) {
+        // Records are counted, and not requests, so that a run of others does not hold these up.
+        for _ in 0..room.clamp(1, BATCH) {
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Ok(record)) => {
@@ -114,7 +115,8 @@ impl Intake {
     }
 }
 
-/// The request in a record; `None` if it is none, or not this replier's to answer.
+/// The request in a record; `None` if it is none, or not this replier's to answer. A record that
+/// cancels a request of its partition is done here, ahead of all that is queued.
 fn take(
     record: &BorrowedMessage<'_>,
     assignment: &Assignment,
@@ -123,8 +125,20 @@ fn take(
 ) -> Option<Box<Incoming>> {
     let tracker = assignment.tracker(record.topic(), record.partition())?;
     let taken = tracker.take(record.offset())?;
-    match reader.read(record, &tracker.topic) {
-        Ok(parsed) => Some(parsed.taken(taken)),
+    let read = headers(record).and_then(|headers| {
+        if headers.is_cancel() {
+            let found = tracker.cancellations.cancel(correlation_id(&headers)?);
+            metrics.cancellations(found.label()).inc();
+            return Ok(None);
+        }
+        reader.read(record, headers, &tracker.topic).map(Some)
+    });
+    match read {
+        Ok(Some(parsed)) => Some(parsed.taken(taken, &tracker.cancellations)),
+        Ok(None) => {
+            taken.complete();
+            None
+        }
         Err(rejected) => {
             metrics.rejected(rejected.reason()).inc();
             assignment.observer.warn("rejected a request", &rejected);

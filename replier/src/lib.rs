@@ -3,16 +3,19 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `replier`, `readiness` | the builder, and the life of a replier from start to drain |
-//! | `router`, `handler`, `context` | what applications write: handlers, and what they are given |
+//! | `router`, `handler`, `stream_handler`, `context` | what applications write: handlers, and what they are given |
 //! | `intake`, `assignment` | the thread that polls, pauses, stores offsets and rebalances |
 //! | `incoming`, `reply_to` | what a record must be to become a request |
-//! | `lane`, `running` | queued requests run with bounded concurrency; one request, start to end |
-//! | `outgoing`, `replies` | replies go out, and a request is complete when its reply is acknowledged |
+//! | `lane`, `running`, `streaming` | queued requests run with bounded concurrency; one request, start to end |
+//! | `cancellations` | which requests may still be cancelled |
+//! | `outgoing`, `replies`, `duty` | replies go out, and a request is complete when all of its replies are acknowledged |
 //! | `signal` | when a service is asked to end |
 //! | `watermark`, `tracker` | which offsets may be committed, pure, and its shared form |
 
 mod assignment;
+mod cancellations;
 mod context;
+mod duty;
 mod handler;
 mod incoming;
 mod intake;
@@ -25,6 +28,8 @@ mod reply_to;
 mod router;
 mod running;
 mod signal;
+mod stream_handler;
+mod streaming;
 mod tracker;
 mod watermark;
 
@@ -34,3 +39,4 @@ pub use replier::{Replier, ReplierBuilder, RunError};
 pub use reply_to::{ReplyPolicy, ReplyRefused};
 pub use router::Router;
 pub use signal::shutdown_signal;
+pub use stream_handler::StreamHandler;

@@ -1,4 +1,5 @@
-//! Replies go out; a request is complete when the broker has acknowledged its reply.
+//! Replies go out; a request is complete when the broker has acknowledged its reply, or all the
+//! records of its stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,10 +71,11 @@ impl Replies {
 
     fn produce(&self, outgoing: Box<Outgoing>) {
         let Some(producer) = &self.producer else { return };
-        let (payload, key) = (outgoing.payload(), outgoing.key.clone());
-        let (to, headers) = (outgoing.reply_to.clone(), outgoing.headers());
-        let mut record =
-            BaseRecord::with_opaque_to(&to.topic, outgoing).payload(&payload[..]).headers(headers);
+        let (payload, key) = (outgoing.payload(), outgoing.to.key.clone());
+        let (to, headers) = (outgoing.to.reply_to.clone(), outgoing.headers());
+        let bare = outgoing.is_bare();
+        let mut record = BaseRecord::with_opaque_to(&to.topic, outgoing).headers(headers);
+        record.payload = (!bare).then_some(&payload[..]);
         record.key = key.as_deref();
         record.partition = to.partition;
         if let Err((error, refused)) = producer.send(record) {
@@ -94,18 +96,20 @@ impl Acknowledgements {
     fn failed(&self, error: &KafkaError, mut outgoing: Box<Outgoing>) {
         match Remedy::of(error.rdkafka_error_code()) {
             Remedy::Leave => {}
-            Remedy::ReplyTooLarge if outgoing.answer.is_ok() => {
+            Remedy::ReplyTooLarge if outgoing.can_shrink() => {
                 outgoing.too_large("the broker or the producer does not take a reply of this size");
                 // The channel is closed only when the replier is gone, and its duties with it.
                 let _ = self.again.send(outgoing);
             }
-            Remedy::Resend if !outgoing.deadline.has_passed() => {
+            Remedy::Resend if !outgoing.to.deadline.has_passed() => {
                 let _ = self.again.send(outgoing);
             }
             Remedy::Resend | Remedy::ReplyTooLarge | Remedy::GiveUp => {
                 self.metrics.reply_failures.inc();
                 self.observer.warn("a reply could not be delivered", error);
-                outgoing.taken.complete();
+                // What would follow in the same stream has no better prospects.
+                outgoing.duty.halt();
+                outgoing.duty.complete();
             }
         }
     }
@@ -116,7 +120,7 @@ impl ProducerContext for Acknowledgements {
 
     fn delivery(&self, result: &DeliveryResult<'_>, outgoing: Box<Outgoing>) {
         match result {
-            Ok(_) => outgoing.taken.complete(),
+            Ok(_) => outgoing.duty.complete(),
             Err((error, _)) => self.failed(error, outgoing),
         }
     }

@@ -8,9 +8,11 @@ use antiphon_common::Status;
 use antiphon_common::metrics::{HandlerMetrics, ReplierMetrics};
 
 use antiphon_common::Request;
+use futures::Stream;
 
 use crate::context::{Context, RawReply, RawRequest};
 use crate::handler::{Erased, Handler, raw, typed};
+use crate::stream_handler::{ErasedStream, StreamHandler, raw_stream, typed_stream};
 
 /// The name of a handler that answers whatever endpoint is asked for, in metrics.
 const ANY: &str = "*";
@@ -43,8 +45,14 @@ pub struct Router {
 
 #[derive(Default)]
 struct Endpoints {
-    named: HashMap<String, Erased>,
-    any: Option<Erased>,
+    named: HashMap<String, Answering>,
+    any: Option<Answering>,
+}
+
+/// How requests are answered.
+pub(crate) enum Answering {
+    Once(Erased),
+    Stream(ErasedStream),
 }
 
 impl Router {
@@ -57,10 +65,42 @@ impl Router {
     /// Adds a handler for the topic and endpoint of its request type. One that was there before
     /// is replaced.
     #[must_use]
-    pub fn handle<Args: 'static, H: Handler<Args>>(mut self, handler: H) -> Self {
-        let endpoints = self.topics.entry(H::Request::TOPIC.to_owned()).or_default();
-        endpoints.named.insert(H::Request::ENDPOINT.to_owned(), typed(handler));
-        self
+    pub fn handle<Args: 'static, H: Handler<Args>>(self, handler: H) -> Self {
+        self.named::<H::Request>(Answering::Once(typed(handler)))
+    }
+
+    /// Adds a handler that answers with a stream of replies, for the topic and endpoint of its
+    /// request type. One that was there before is replaced.
+    ///
+    /// ```
+    /// use antiphon_common::{Json, Request, Status};
+    /// use antiphon_replier::Router;
+    /// use futures::stream::{self, Stream};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct CountTo { last: u32 }
+    /// # #[derive(Serialize, Deserialize)] struct Number { value: u32 }
+    /// # impl Request for CountTo {
+    /// #     type Reply = Number;
+    /// #     type Codec = Json;
+    /// #     const TOPIC: &'static str = "numbers";
+    /// #     const ENDPOINT: &'static str = "count-to";
+    /// # }
+    ///
+    /// fn count_to(request: CountTo) -> impl Stream<Item = Result<Number, Status>> {
+    ///     stream::iter((1..=request.last).map(|value| Ok(Number { value })))
+    /// }
+    ///
+    /// let router = Router::new().handle_stream(count_to);
+    /// ```
+    ///
+    /// The stream is polled only while fewer than `replier.stream_window` of its items are
+    /// unacknowledged. An error ends it, a panic ends it with `INTERNAL`, and so does the caller's
+    /// deadline with `DEADLINE_EXCEEDED`, or the handler's time limit if the caller set none. When
+    /// the request is cancelled the stream is dropped. After a crash it runs again from its first
+    /// item; the requester drops what it has already.
+    #[must_use]
+    pub fn handle_stream<Args: 'static, H: StreamHandler<Args>>(self, handler: H) -> Self {
+        self.named::<H::Request>(Answering::Stream(typed_stream(handler)))
     }
 
     /// Adds a handler of bytes for all requests of a topic whose endpoint has no handler of its
@@ -72,7 +112,36 @@ impl Router {
         Fut: Future<Output = Result<RawReply, E>> + Send + 'static,
         E: Into<Status>,
     {
-        self.topics.entry(topic.into()).or_default().any = Some(raw(handler));
+        self.topics.entry(topic.into()).or_default().any = Some(Answering::Once(raw(handler)));
+        self
+    }
+
+    /// The same, for a handler that answers with a stream of replies. It takes the place of one
+    /// that [`Router::handle_any`] added.
+    ///
+    /// ```
+    /// use antiphon_common::Status;
+    /// use antiphon_replier::{Context, RawReply, RawRequest, Router};
+    /// use futures::stream;
+    ///
+    /// let router = Router::new().handle_any_stream("lines", |request: RawRequest, _: Context| {
+    ///     let lines: Vec<_> = request
+    ///         .payload
+    ///         .split(|byte| *byte == b'\n')
+    ///         .map(|line| Ok::<_, Status>(RawReply::new(request.payload.slice_ref(line))))
+    ///         .collect();
+    ///     stream::iter(lines)
+    /// });
+    /// ```
+    #[must_use]
+    pub fn handle_any_stream<F, S, E>(mut self, topic: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(RawRequest, Context) -> S + Send + Sync + 'static,
+        S: Stream<Item = Result<RawReply, E>> + Send + 'static,
+        E: Into<Status> + 'static,
+    {
+        self.topics.entry(topic.into()).or_default().any =
+            Some(Answering::Stream(raw_stream(handler)));
         self
     }
 
@@ -86,9 +155,8 @@ impl Router {
 
     /// The table that running repliers look handlers up in.
     pub(crate) fn into_routes(self, metrics: &ReplierMetrics) -> Routes {
-        let route = |name: &str, handler: Erased| {
-            Arc::new(Route { handler, metrics: metrics.handler(name) })
-        };
+        let route =
+            |name: &str, answering| Arc::new(Route { answering, metrics: metrics.handler(name) });
         let table = self.topics.into_iter().map(|(topic, endpoints)| {
             let named: HashMap<_, _> = endpoints
                 .named
@@ -105,6 +173,12 @@ impl Router {
         });
         Routes(table.collect())
     }
+
+    fn named<R: Request>(mut self, answering: Answering) -> Self {
+        let endpoints = self.topics.entry(R::TOPIC.to_owned()).or_default();
+        endpoints.named.insert(R::ENDPOINT.to_owned(), answering);
+        self
+    }
 }
 
 impl fmt::Debug for Router {
@@ -115,7 +189,7 @@ impl fmt::Debug for Router {
 
 /// A handler and its metrics.
 pub(crate) struct Route {
-    pub(crate) handler: Erased,
+    pub(crate) answering: Answering,
     pub(crate) metrics: HandlerMetrics,
 }
 

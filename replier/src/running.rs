@@ -1,21 +1,26 @@
 //! One request from the lane to its reply: deadline, route, handler, answer.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
 use antiphon_common::config::ReplierSettings;
+use antiphon_common::inherited::within;
 use antiphon_common::kafka::LogGate;
 use antiphon_common::metrics::ReplierMetrics;
 use antiphon_common::{Code, Deadline, Status};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::cancellations::Cancellable;
 use crate::context::{Context, RawReply, RawRequest};
+use crate::duty::Duty;
 use crate::incoming::Incoming;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Outgoing, Recipient};
 use crate::replies::Replies;
-use crate::router::{Route, Routes};
+use crate::router::{Answering, Route, Routes};
+use crate::stream_handler::Items;
+use crate::tracker::Taken;
 
 /// What running requests share.
 pub(crate) struct Service {
@@ -26,40 +31,72 @@ pub(crate) struct Service {
     pub(crate) gate: LogGate,
 }
 
-/// A handler that was found and given its request. It has not been polled yet.
-struct Begun {
-    route: Arc<Route>,
-    handler: BoxFuture<'static, Result<RawReply, Status>>,
-    started: Instant,
-    by: Deadline,
+/// A handler that was found and given its request.
+pub(crate) struct Begun {
+    pub(crate) route: Arc<Route>,
+    pub(crate) started: Instant,
+    pub(crate) by: Deadline,
+}
+
+/// A request that is being answered.
+struct Started {
+    /// An error if there is no handler to run.
+    begun: Result<(Begun, Work), Status>,
+    to: Recipient,
+    cancellable: Option<Box<Cancellable>>,
+    taken: Taken,
+}
+
+type Answer = Result<RawReply, Status>;
+
+/// What a handler does with its request. It has not been polled yet.
+enum Work {
+    Once(BoxFuture<'static, Answer>),
+    Stream(Items),
 }
 
 impl Service {
     /// Answers a request, whatever happens to its handler.
     pub(crate) async fn serve(&self, incoming: Box<Incoming>) {
-        let Incoming { request, context, reply_to, fault, taken } = *incoming;
-        let (correlation_id, key) = (context.correlation_id.clone(), context.key.clone());
-        let deadline = context.deadline;
-        // The request moves into the handler's own future here, so that this one stays small.
+        let Some(Started { begun, to, cancellable, taken }) = self.start(incoming) else { return };
+        let answer = match begun {
+            Ok((begun, Work::Once(handler))) => self.finish(begun, handler, cancellable).await,
+            Ok((begun, Work::Stream(items))) => {
+                return Box::pin(self.stream(begun, items, to, cancellable, taken)).await;
+            }
+            Err(status) => Some(Err(status)),
+        };
+        match answer {
+            Some(answer) => {
+                let duty = Duty::Whole(taken);
+                self.replies.send(Outgoing { to, answer, position: None, duty });
+            }
+            None => taken.complete(),
+        }
+    }
+
+    /// The request moves into the handler's own future here, so that the one above stays small.
+    fn start(&self, incoming: Box<Incoming>) -> Option<Started> {
+        let Incoming { request, context, reply_to, fault, mut cancellable, taken } = *incoming;
+        if cancellable.as_mut().is_some_and(|request| !request.begin()) {
+            taken.complete();
+            return None;
+        }
+        let max = || Deadline::after(self.settings.max_deadline());
+        let to = Recipient {
+            reply_to,
+            correlation_id: context.correlation_id.clone(),
+            key: context.key.clone(),
+            deadline: context.deadline.unwrap_or_else(max),
+        };
         let begun = match fault {
             Some(status) => Err(status),
             None => self.begin(request, context),
         };
-        let answer = match begun {
-            Ok(begun) => self.finish(begun).await,
-            Err(status) => Err(status),
-        };
-        self.replies.send(Outgoing {
-            reply_to,
-            correlation_id,
-            key,
-            answer,
-            deadline: deadline.unwrap_or_else(|| Deadline::after(self.settings.max_deadline())),
-            taken,
-        });
+        Some(Started { begun, to, cancellable, taken })
     }
 
-    fn begin(&self, request: RawRequest, context: Context) -> Result<Begun, Status> {
+    fn begin(&self, request: RawRequest, context: Context) -> Result<(Begun, Work), Status> {
         let started = Instant::now();
         if context.deadline.is_some_and(|deadline| deadline.instant() <= started) {
             self.metrics.expired.inc();
@@ -71,21 +108,39 @@ impl Service {
             return Err(no_handler(&request, &context));
         };
         let cap = Deadline::at(started + self.settings.handler_timeout());
-        let by = context.deadline.map_or(cap, |deadline| deadline.earlier(cap));
-        // A handler of bytes may be a plain function that runs, and panics, before its future.
-        let handler = catch_unwind(AssertUnwindSafe(|| (route.handler)(request, context)))
-            .map_err(|_| self.panicked(route))?;
-        Ok(Begun { route: Arc::clone(route), handler, started, by })
+        let (by, work) = match (&route.answering, context.deadline) {
+            (Answering::Once(handler), deadline) => {
+                let by = deadline.map_or(cap, |deadline| deadline.earlier(cap));
+                (by, Work::Once(handler(request, context)))
+            }
+            // A stream may well take longer than one reply, for as long as its caller waits.
+            (Answering::Stream(handler), deadline) => {
+                (deadline.unwrap_or(cap), Work::Stream(handler(request, context)))
+            }
+        };
+        Ok((Begun { route: Arc::clone(route), started, by }, work))
     }
 
-    async fn finish(&self, begun: Begun) -> Result<RawReply, Status> {
-        let Begun { route, handler, started, by } = begun;
+    /// Runs a handler to its end; `None` if nobody waits for its answer any more.
+    async fn finish(
+        &self,
+        begun: Begun,
+        handler: BoxFuture<'static, Answer>,
+        cancellable: Option<Box<Cancellable>>,
+    ) -> Option<Answer> {
+        let Begun { route, started, by } = begun;
         self.metrics.running.inc();
-        let handler = AssertUnwindSafe(handler).catch_unwind();
+        let handler = within(by, AssertUnwindSafe(handler).catch_unwind());
         let ended = tokio::time::timeout_at(by.instant().into(), handler).await;
         self.metrics.running.dec();
         route.metrics.seconds.observe(started.elapsed().as_secs_f64());
-        match ended {
+        let cancelled = cancellable.is_some_and(|request| request.is_cancelled());
+        let answer = match ended {
+            Ok(Err(_)) => Err(self.panicked(&route)),
+            _ if cancelled => {
+                route.metrics.cancelled.inc();
+                return None;
+            }
             Ok(Ok(Ok(reply))) => {
                 route.metrics.ok.inc();
                 Ok(reply)
@@ -94,15 +149,15 @@ impl Service {
                 route.metrics.error.inc();
                 Err(status)
             }
-            Ok(Err(_)) => Err(self.panicked(&route)),
             Err(_) => {
                 route.metrics.timed_out.inc();
                 Err(Status::new(Code::DeadlineExceeded, "the handler did not end in time"))
             }
-        }
+        };
+        (!cancelled).then_some(answer)
     }
 
-    fn panicked(&self, route: &Route) -> Status {
+    pub(crate) fn panicked(&self, route: &Route) -> Status {
         route.metrics.panicked.inc();
         if let Some(held_back) = self.gate.pass() {
             tracing::error!(held_back, "a handler panicked; its caller gets INTERNAL");
@@ -122,4 +177,115 @@ fn no_handler(request: &RawRequest, context: &Context) -> Status {
             None => format!("no handler for requests to `{topic}` that name no endpoint"),
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::Router;
+    use crate::tracker::{Outstanding, Tracker};
+    use antiphon_common::config::KafkaSettings;
+    use antiphon_common::inherited;
+    use antiphon_common::kafka::Observer;
+    use antiphon_common::wire::Headers;
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    /// What a handler saw of the deadline that its calls inherit.
+    type Seen = Arc<Mutex<Vec<Option<Deadline>>>>;
+
+    /// A service whose replies go nowhere.
+    fn service(router: Router) -> Service {
+        let metrics = ReplierMetrics::new();
+        let kafka = KafkaSettings::new("127.0.0.1:1");
+        let replies = Replies::start(&kafka, Observer::default(), metrics.clone(), 1_000);
+        Service {
+            routes: router.into_routes(&metrics),
+            replies: replies.expect("the settings are valid"),
+            metrics,
+            settings: ReplierSettings::default(),
+            gate: LogGate::default(),
+        }
+    }
+
+    fn context(deadline: Option<Deadline>) -> Context {
+        Context {
+            topic: "t".into(),
+            partition: 0,
+            offset: 0,
+            key: None,
+            headers: Headers::new(),
+            correlation_id: "id".into(),
+            deadline,
+            attempt: 1,
+            idempotency_key: None,
+            cancelled: None,
+        }
+    }
+
+    fn request() -> RawRequest {
+        RawRequest { payload: "".into(), endpoint: None, content_type: None }
+    }
+
+    /// A plain function, which also runs before its future does.
+    fn notes(seen: &Seen) -> Router {
+        let seen = Arc::clone(seen);
+        Router::new().handle_any("t", move |_, _| {
+            seen.lock().expect("not poisoned").push(inherited::deadline());
+            let seen = Arc::clone(&seen);
+            async move {
+                seen.lock().expect("not poisoned").push(inherited::deadline());
+                Ok::<_, Status>(RawReply::default())
+            }
+        })
+    }
+
+    #[tokio::test]
+    async fn calls_of_a_handler_inherit_its_deadline_and_at_most_its_time_limit() {
+        let soon = Deadline::after(Duration::from_secs(5));
+        let late = Deadline::after(Duration::from_secs(3600));
+        for (given, expected) in [(Some(soon), Some(soon)), (Some(late), None), (None, None)] {
+            let seen = Seen::default();
+            let service = service(notes(&seen));
+            let (begun, work) = service.begin(request(), context(given)).expect("a handler");
+            let cap = Deadline::at(begun.started + service.settings.handler_timeout());
+            let Work::Once(handler) = work else { panic!("no stream") };
+            let answer = service.finish(begun, handler, None).await.expect("nobody cancelled it");
+            assert!(answer.is_ok());
+            let expected = Some(expected.unwrap_or(cap));
+            assert_eq!(*seen.lock().expect("not poisoned"), [expected, expected]);
+        }
+        assert_eq!(inherited::deadline(), None);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_was_cancelled_in_the_queue_is_complete_and_its_handler_never_runs() {
+        let seen = Seen::default();
+        let service = service(notes(&seen));
+        let tracker = Tracker::new("t".into(), 0, Outstanding::new(service.metrics.clone()));
+        let cancellable = tracker.cancellations.register("id".into());
+        tracker.cancellations.cancel(b"id");
+        let reply_to = crate::incoming::ReplyTo { topic: "t.replies".into(), partition: None };
+        let incoming = Incoming {
+            request: request(),
+            context: context(None),
+            reply_to,
+            fault: None,
+            cancellable: Some(Box::new(cancellable)),
+            taken: tracker.take(0).expect("new"),
+        };
+        service.serve(Box::new(incoming)).await;
+        assert!(seen.lock().expect("not poisoned").is_empty());
+        assert_eq!(tracker.committable(), Some(1));
+    }
+
+    /// There are as many of these as requests that run, so their size counts.
+    #[test]
+    fn the_future_of_a_request_is_small() {
+        fn size<'a, F: Future>(_: impl FnOnce(&'a Service, Box<Incoming>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size(Service::serve);
+        assert!(size <= 600, "{size} bytes");
+    }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use antiphon_common::metrics::ReplierMetrics;
 
+use crate::cancellations::Cancellations;
 use crate::watermark::Watermark;
 
 /// How many requests are taken in and not complete, over all partitions.
@@ -20,6 +21,7 @@ pub(crate) struct Outstanding {
 pub(crate) struct Tracker {
     pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
+    pub(crate) cancellations: Arc<Cancellations>,
     outstanding: Arc<Outstanding>,
     progress: Mutex<Progress>,
     /// Woken when nobody works on any request.
@@ -72,6 +74,7 @@ impl Tracker {
         Arc::new(Self {
             topic,
             partition,
+            cancellations: Arc::default(),
             outstanding,
             progress: Mutex::default(),
             idle: Condvar::new(),

@@ -2,24 +2,33 @@
 
 use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
-use antiphon_common::config::{KafkaSettings, ReplyPartition, RequesterSettings};
+use antiphon_common::config::{KafkaSettings, ReplyPartition, RequesterSettings, WhenFull};
 use antiphon_common::kafka::Observer;
 use antiphon_common::metrics::RequesterMetrics;
-use rdkafka::producer::ThreadedProducer;
 use tokio::sync::oneshot;
 
+use crate::attempts::RetryBudget;
 use crate::build_error::BuildError;
 use crate::deliveries::Deliveries;
+use crate::producers::Producers;
 use crate::requester::Requester;
-use crate::routing::Reader;
-use crate::routing::ReplyPartitions;
+use crate::routing::{Inbox, Replies, read_replies};
 use crate::session::Session;
-use crate::table::Budget;
-use crate::table::Calls;
+use crate::table::{AdaptiveLimit, Budget, Calls};
+use crate::tasks::Tasks;
 
 /// Room for headers and framing beside the payload.
 const RECORD_OVERHEAD: usize = 16 * 1024;
+/// Where an adaptive limit begins, and what it is never lowered below.
+const ADAPTIVE_START: usize = 1_000;
+const ADAPTIVE_MIN: usize = 16;
+/// A reply that takes longer than this share of the usual time-out is a sign of overload to it.
+const SLOW_SHARE: u32 = 4;
+/// Retries and hedges of all calls together: so many for a hundred calls, and some besides.
+const RETRY_PERCENT: u32 = 20;
+const RETRIES_PER_SECOND: u32 = 10;
 
 /// Puts a requester together.
 #[derive(Debug, Clone)]
@@ -49,10 +58,27 @@ impl RequesterBuilder {
         self
     }
 
-    /// Names the partition that replies come to, or [`ReplyPartition::Shared`], the default.
+    /// Names the partition that replies come to, or how one is found. [`ReplyPartition::Auto`] is
+    /// the default.
     #[must_use]
     pub fn reply_partition(mut self, partition: ReplyPartition) -> Self {
         self.settings.reply_partition = partition;
+        self
+    }
+
+    /// Returns from [`build`](Self::build) before any broker has answered. Calls then wait, within
+    /// their deadlines, until replies can be read.
+    #[must_use]
+    pub fn lazy(mut self) -> Self {
+        self.settings.lazy_start = true;
+        self
+    }
+
+    /// Lets calls for which there is no room in flight wait, within their deadlines, instead of
+    /// failing at once.
+    #[must_use]
+    pub fn wait_when_full(mut self) -> Self {
+        self.settings.when_full = WhenFull::Wait;
         self
     }
 
@@ -77,57 +103,55 @@ impl RequesterBuilder {
     ///
     /// # Errors
     /// [`BuildError`] if a setting is wrong, or the reply topic is missing or cannot be reached
-    /// within `start_timeout_ms`.
+    /// within `start_timeout_ms`. A lazy start fails for wrong settings only.
     pub async fn build(self) -> Result<Requester, BuildError> {
         self.check()?;
         let Self { kafka, settings, reply_topic, metrics } = self;
         let budget = Budget::new(settings.max_in_flight, settings.max_in_flight_bytes);
-        let calls = Calls::new(budget, metrics);
-        // One for both clients: only the producer's own thread asks for events while this starts,
+        let limit = settings.adaptive_in_flight.then(|| {
+            let max = settings.max_in_flight;
+            AdaptiveLimit::new(ADAPTIVE_MIN.min(max), max, ADAPTIVE_START.min(max))
+                .with_target(settings.timeout() / SLOW_SHARE)
+        });
+        let calls = Calls::new(budget, limit, metrics);
+        // One for all clients: only the producer's own thread asks for events while this starts,
         // and one of them tells why no broker can be reached.
         let observer = Observer::default();
-
-        let message_max = (settings.max_request_bytes + RECORD_OVERHEAD).to_string();
-        let producer: ThreadedProducer<Deliveries> = kafka
-            .producer(&[
-                ("delivery.report.only.error", "true"),
-                ("message.max.bytes", message_max.as_str()),
-            ])
-            .create_with_context(Deliveries {
-                calls: Arc::clone(&calls),
-                observer: observer.clone(),
-            })
-            .map_err(BuildError::Client)?;
+        let deliveries = Deliveries { calls: Arc::clone(&calls), observer: observer.clone() };
+        let message_max = settings.max_request_bytes + RECORD_OVERHEAD;
+        let producers =
+            Producers::new(&kafka, message_max, deliveries).map_err(BuildError::Client)?;
+        let inbox = Arc::new(Inbox::new(reply_topic));
+        calls.cancels.connect({
+            let producers = Arc::downgrade(&producers);
+            move |topic, partition, id| {
+                if let Some(producers) = producers.upgrade() {
+                    producers.send_cancel(topic, partition, id);
+                }
+            }
+        });
         let session = Session {
             calls: Arc::clone(&calls),
+            kafka: kafka.clone(),
             settings: settings.clone(),
-            reply_topic: reply_topic.clone(),
-            reply_partition: match settings.reply_partition {
-                ReplyPartition::Shared => None,
-                ReplyPartition::Fixed(partition) => Some(partition),
-            },
-            producer: Some(producer),
+            inbox: Arc::clone(&inbox),
+            producers,
+            retries: RetryBudget::new(RETRY_PERCENT, RETRIES_PER_SECOND, Instant::now()),
+            tasks: Tasks::here().map_err(BuildError::Thread)?,
         };
         // From here on the session's drop ends the threads that are started below.
         let requester = Requester::new(session);
+        let lazy = settings.lazy_start;
         spawn("antiphon-deadlines", {
             let calls = Arc::clone(&calls);
             move || calls.run_deadlines()
         })?;
         let (positioned, position) = oneshot::channel();
-        spawn("antiphon-replies", move || {
-            let (partition, timeout) = (settings.reply_partition, settings.start_timeout());
-            let partitions =
-                ReplyPartitions::positioned(&kafka, observer, reply_topic, partition, timeout);
-            match partitions {
-                Ok(partitions) => {
-                    // A builder that was dropped has dropped the session too, which ends the loop.
-                    let _ = positioned.send(Ok(()));
-                    Reader::new(partitions, Arc::clone(&calls)).run(|| calls.is_finished());
-                }
-                Err(error) => drop(positioned.send(Err(error))),
-            }
-        })?;
+        let replies = Replies { kafka, settings, observer, inbox, calls };
+        spawn("antiphon-replies", move || read_replies(&replies, positioned))?;
+        if lazy {
+            return Ok(requester);
+        }
         let ended_early = |_| BuildError::Thread(std::io::Error::other("the reply reader ended"));
         position.await.map_err(ended_early)??;
         Ok(requester)

@@ -8,14 +8,16 @@ use antiphon_native::Persistence;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 use crate::call::{CallErrorKind, Failure};
-use crate::table::Calls;
+use crate::table::{Calls, Position};
 
-/// The context of the request producer. A record's opaque value is the call's key, so that a
-/// report allocates nothing; only failures are reported (`delivery.report.only.error`).
-#[derive(Debug)]
+/// The context of a request producer. A record's opaque value is the call's key, so that a report
+/// allocates nothing. The producer of plain calls reports failures only
+/// (`delivery.report.only.error`).
+#[derive(Debug, Clone)]
 pub(crate) struct Deliveries {
     pub(crate) calls: Arc<Calls>,
     pub(crate) observer: Observer,
@@ -25,14 +27,20 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, call: usize) {
-        let Err((error, record)) = result else { return };
-        self.calls.fail(call as u64, || {
-            let outcome = match antiphon_native::persistence(record) {
-                Persistence::NotPersisted => Outcome::NotSent,
-                Persistence::PossiblyPersisted | Persistence::Persisted => Outcome::Unknown,
-            };
-            Failure { kind: CallErrorKind::Produce(error.clone()), outcome }
-        });
+        match result {
+            Ok(record) => {
+                let position = Position { partition: record.partition(), offset: record.offset() };
+                self.calls.acknowledged(call as u64, position);
+            }
+            Err((error, record)) => self.calls.fail(call as u64, || Failure {
+                kind: CallErrorKind::Produce(error.clone()),
+                outcome: match antiphon_native::persistence(record) {
+                    Persistence::NotPersisted => Outcome::NotSent,
+                    Persistence::PossiblyPersisted | Persistence::Persisted => Outcome::Unknown,
+                },
+                id: None,
+            }),
+        }
     }
 }
 

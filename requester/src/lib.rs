@@ -8,16 +8,23 @@
 //! | `routing` | which reply partitions are read, and the thread that reads them |
 //! | `deliveries` | requests that failed to go out |
 
+mod answers;
+mod attempts;
 mod build_error;
 mod builder;
 mod call;
 mod deliveries;
+mod producers;
 mod requester;
 mod routing;
+mod service;
 mod session;
 mod table;
+mod tasks;
 
+pub use answers::{Answer, Finish, Gather, Gathered, Queued, Replies, ReplyQueue, Target};
+pub use attempts::{Hedge, RetryPolicy};
 pub use build_error::BuildError;
 pub use builder::RequesterBuilder;
-pub use call::{Ask, Call, CallBuilder, CallError, CallErrorKind, RawRequest, Reply, Topic, Typed};
+pub use call::{Ask, Call, CallBuilder, CallError, CallErrorKind, Name, RawRequest, Reply, Typed};
 pub use requester::Requester;

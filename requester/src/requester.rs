@@ -1,14 +1,14 @@
 //! The handle that applications hold.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use antiphon_common::config::KafkaSettings;
 use antiphon_common::{InstanceId, Request};
 
+use crate::answers::ReplyQueue;
 use crate::builder::RequesterBuilder;
-use crate::call::CallBuilder;
-use crate::call::{RawRequest, Typed};
+use crate::call::{CallBuilder, RawRequest, Typed};
 use crate::session::Session;
 
 /// Asks questions over Kafka. Cheap to clone; clones share one reply reader and one producer.
@@ -28,7 +28,7 @@ use crate::session::Session;
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct Requester(Arc<Session>);
+pub struct Requester(pub(crate) Arc<Session>);
 
 impl Requester {
     /// Starts to put a requester together.
@@ -63,20 +63,24 @@ impl Requester {
         self.0.calls.instance()
     }
 
-    /// Refuses new calls, waits for those in flight for at most `grace`, and ends the rest with
-    /// the outcome unknown.
+    /// Makes a queue for the answers of calls that are sent with [`CallBuilder::queue`].
+    #[must_use]
+    pub fn replies<G>(&self, capacity: usize) -> ReplyQueue<G> {
+        ReplyQueue::new(capacity)
+    }
+
+    /// Returns when replies can be read. After [`build`](RequesterBuilder::build) that is at once,
+    /// unless the requester starts lazily.
+    pub async fn ready(&self) {
+        self.0.inbox.positioned().await;
+    }
+
+    /// Refuses new calls, waits for those in flight for at most `grace`, and ends the rest: those
+    /// still queued in this process as not sent, the others with the outcome unknown.
     ///
-    /// Returns the number of calls that were ended that way. Other clones of this requester are
-    /// closed with it.
+    /// It takes at most half a second more than `grace`, and returns the number of calls that were
+    /// ended that way. Other clones of this requester are closed with it.
     pub async fn close(self, grace: Duration) -> usize {
-        let calls = &self.0.calls;
-        calls.refuse();
-        let deadline = Instant::now() + grace;
-        while calls.len() > 0 && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        let left = calls.len();
-        calls.close();
-        left
+        self.0.close(grace).await
     }
 }

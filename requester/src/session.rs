@@ -2,37 +2,62 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use antiphon_common::config::RequesterSettings;
-use antiphon_common::kafka::close_behind;
-use rdkafka::producer::ThreadedProducer;
+use antiphon_common::config::{KafkaSettings, RequesterSettings};
 
-use crate::deliveries::Deliveries;
+use crate::attempts::RetryBudget;
+use crate::producers::Producers;
+use crate::routing::Inbox;
 use crate::table::Calls;
+use crate::tasks::Tasks;
 
 /// One requester, whatever the number of its handles.
 pub(crate) struct Session {
     pub(crate) calls: Arc<Calls>,
+    pub(crate) kafka: KafkaSettings,
     pub(crate) settings: RequesterSettings,
-    pub(crate) reply_topic: String,
-    pub(crate) reply_partition: Option<i32>,
-    /// Taken out when the last handle is dropped.
-    pub(crate) producer: Option<ThreadedProducer<Deliveries>>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) producers: Arc<Producers>,
+    pub(crate) retries: RetryBudget,
+    pub(crate) tasks: Tasks,
 }
 
+/// How long the reports of requests that are given up may take.
+const PURGE: Duration = Duration::from_millis(500);
+
 impl Session {
-    pub(crate) fn producer(&self) -> &ThreadedProducer<Deliveries> {
-        self.producer.as_ref().expect("the producer lives as long as the handle")
+    /// Refuses new calls, waits for those in flight, and ends the rest with what is known of them.
+    pub(crate) async fn close(&self, grace: Duration) -> usize {
+        let calls = &self.calls;
+        calls.refuse();
+        let _ = self.within(grace, calls.drained()).await;
+        let left = calls.len();
+        if left > 0 {
+            // What is still in a queue of this process was not sent, and its report says so.
+            self.producers.purge();
+            let _ = self.within(PURGE, calls.drained()).await;
+        }
+        calls.close();
+        left
+    }
+
+    async fn within<F: Future>(&self, limit: Duration, work: F) -> Option<F::Output> {
+        // A timer needs a runtime, and the caller's own executor may be none of tokio's.
+        let sleep = {
+            let _runtime = self.tasks.handle().enter();
+            tokio::time::sleep(limit)
+        };
+        tokio::select! {
+            done = work => Some(done),
+            () = sleep => None,
+        }
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         self.calls.close();
-        // What is still queued belongs to calls that have ended as "may have been executed".
-        if let Some(producer) = self.producer.take() {
-            close_behind(producer);
-        }
     }
 }
 
@@ -40,7 +65,7 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Requester")
             .field("instance", &self.calls.instance())
-            .field("reply_topic", &self.reply_topic)
+            .field("reply_topic", &self.inbox.topic())
             .field("in_flight", &self.calls.len())
             .finish_non_exhaustive()
     }

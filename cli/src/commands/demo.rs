@@ -8,7 +8,7 @@ use antiphon::blocking::on_own_thread;
 use antiphon::config::{KafkaSettings, Settings};
 use antiphon::kafka::{create_topics, delete_topics};
 use antiphon::metrics::RequesterMetrics;
-use antiphon::requester::{RawRequest, Reply, Topic};
+use antiphon::requester::{Name, RawRequest, Reply};
 use antiphon::{CallError, InstanceId, Requester};
 use antiphon_testkit::TestBroker;
 use clap::Args;
@@ -126,7 +126,7 @@ async fn verify(
 async fn ask(demo: &Demo, requester: &Requester, topic: &str, begun: Instant) -> Verified {
     let progress = Arc::new(progress(demo));
     let load = Load { requests: demo.requests, in_flight: demo.in_flight as usize, until: None };
-    let (bar, topic) = (Arc::clone(&progress), Topic::from(topic.to_owned()));
+    let (bar, topic) = (Arc::clone(&progress), Name::from(topic.to_owned()));
     let parts = load
         .run(
             requester,

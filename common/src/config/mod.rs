@@ -16,4 +16,4 @@ pub use error::ConfigError;
 pub use kafka::{KafkaSettings, Preset};
 pub use load::{Layers, Settings};
 pub use replier::ReplierSettings;
-pub use requester::{ReplyPartition, RequesterSettings};
+pub use requester::{ReplyPartition, RequesterSettings, WhenFull};

@@ -29,6 +29,9 @@ pub struct ReplierSettings {
     pub allow_reply_to: Vec<String>,
     /// The largest payload of a reply, in bytes.
     pub max_reply_bytes: usize,
+    /// The most items of one stream of replies that the broker has not acknowledged yet. At this
+    /// number the handler's stream is not polled.
+    pub stream_window: usize,
 }
 
 impl ReplierSettings {
@@ -70,6 +73,7 @@ impl Default for ReplierSettings {
             commit_interval_ms: 200,
             allow_reply_to: Vec::new(),
             max_reply_bytes: 1_000_000,
+            stream_window: 64,
         }
     }
 }

@@ -214,6 +214,7 @@ fn values_out_of_range_name_the_key_the_value_and_the_range() {
         ("replier.drain_ms", "0", "from 1 to 86400000"),
         ("replier.commit_interval_ms", "0", "from 1 to 86400000"),
         ("replier.max_reply_bytes", "1000000001", "from 1 to 1000000000"),
+        ("replier.stream_window", "0", "from 1 to 100000"),
     ] {
         let error = message(from_file(&format!("{key} = {value}")));
         says(&error, &[&format!("`{key}`"), value.trim_matches('\''), allowed]);

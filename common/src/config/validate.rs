@@ -10,6 +10,10 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// The largest payload there may be, in bytes: the most that librdkafka takes.
 const MAX_PAYLOAD: u64 = 1_000_000_000;
 
+/// The most replies of one stream that may be on their way: what a producer's queue holds by
+/// default.
+const MAX_WINDOW: u64 = 100_000;
+
 impl Settings {
     /// Checks that every value is in its range.
     ///
@@ -50,12 +54,14 @@ impl RequesterSettings {
             return Err(ConfigError::Range {
                 key: "requester.reply_partition",
                 value: partition.to_string(),
-                allowed: "`shared` or a partition from 0 up".to_owned(),
+                allowed: "`auto`, `shared` or a partition from 0 up".to_owned(),
             });
         }
         timeout("requester.timeout_ms", self.timeout_ms)?;
         timeout("requester.start_timeout_ms", self.start_timeout_ms)?;
+        between("requester.lease_after_ms", self.lease_after_ms, 0, DAY_MS)?;
         at_least("requester.max_in_flight", self.max_in_flight, 1)?;
+        between("requester.stream_buffer", self.stream_buffer as u64, 1, 1_000_000)?;
         payload("requester.max_request_bytes", self.max_request_bytes)?;
         not_below(
             ("requester.max_in_flight_bytes", self.max_in_flight_bytes),
@@ -80,7 +86,8 @@ impl ReplierSettings {
         timeout("replier.max_deadline_ms", self.max_deadline_ms)?;
         timeout("replier.drain_ms", self.drain_ms)?;
         timeout("replier.commit_interval_ms", self.commit_interval_ms)?;
-        payload("replier.max_reply_bytes", self.max_reply_bytes)
+        payload("replier.max_reply_bytes", self.max_reply_bytes)?;
+        between("replier.stream_window", self.stream_window as u64, 1, MAX_WINDOW)
     }
 }
 

@@ -9,6 +9,9 @@ use super::SECONDS;
 /// Why requests are refused: the values of the label `reason`.
 const REJECTIONS: [&str; 4] = ["headers", "reply_headers", "reply_topic", "endpoint"];
 
+/// What cancel records found: the values of the label `found`.
+const FOUND: [&str; 3] = ["queued", "running", "unknown"];
+
 /// The metrics of one replier, or of several that share them. Cloning shares.
 #[derive(Debug, Clone)]
 pub struct ReplierMetrics {
@@ -28,6 +31,7 @@ pub struct ReplierMetrics {
     pub rebalances: IntCounter,
     requests: IntCounterVec,
     rejected: IntCounterVec,
+    cancellations: IntCounterVec,
     handler_seconds: HistogramVec,
 }
 
@@ -42,6 +46,8 @@ pub struct HandlerMetrics {
     pub panicked: IntCounter,
     /// Requests whose handler took too long.
     pub timed_out: IntCounter,
+    /// Requests that were cancelled while their handler ran.
+    pub cancelled: IntCounter,
     /// How long handlers took.
     pub seconds: Histogram,
 }
@@ -68,6 +74,7 @@ impl ReplierMetrics {
         registry.register(Box::new(self.rebalances.clone()))?;
         registry.register(Box::new(self.requests.clone()))?;
         registry.register(Box::new(self.rejected.clone()))?;
+        registry.register(Box::new(self.cancellations.clone()))?;
         registry.register(Box::new(self.handler_seconds.clone()))
     }
 
@@ -80,6 +87,7 @@ impl ReplierMetrics {
             error: outcome("error"),
             panicked: outcome("panicked"),
             timed_out: outcome("timed_out"),
+            cancelled: outcome("cancelled"),
             seconds: self.handler_seconds.with_label_values(&[endpoint]),
         }
     }
@@ -88,6 +96,13 @@ impl ReplierMetrics {
     #[must_use]
     pub fn rejected(&self, reason: &'static str) -> IntCounter {
         self.rejected.with_label_values(&[reason])
+    }
+
+    /// `antiphon_replier_cancellations_total`: cancel records, by what they found: a request that
+    /// was `queued`, one that was `running`, or none that they could cancel (`unknown`).
+    #[must_use]
+    pub fn cancellations(&self, found: &'static str) -> IntCounter {
+        self.cancellations.with_label_values(&[found])
     }
 
     fn try_new() -> prometheus::Result<Self> {
@@ -105,6 +120,14 @@ impl ReplierMetrics {
         // A counter that appears with its first event has no rise that an alert could see.
         for reason in REJECTIONS {
             rejected.with_label_values(&[reason]);
+        }
+        let cancellations = Opts::new(
+            "antiphon_replier_cancellations_total",
+            "Cancel records, by what they found: a request queued, running, or none.",
+        );
+        let cancellations = IntCounterVec::new(cancellations, &["found"])?;
+        for found in FOUND {
+            cancellations.with_label_values(&[found]);
         }
         Ok(Self {
             running: IntGauge::new("antiphon_replier_running", "Handlers that run.")?,
@@ -134,6 +157,7 @@ impl ReplierMetrics {
             )?,
             requests: IntCounterVec::new(requests, &["endpoint", "outcome"])?,
             rejected,
+            cancellations,
             handler_seconds: HistogramVec::new(seconds.buckets(SECONDS.to_vec()), &["endpoint"])?,
         })
     }

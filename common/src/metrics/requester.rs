@@ -30,6 +30,16 @@ pub struct RequesterMetrics {
     pub foreign_replies: IntCounter,
     /// `antiphon_requester_malformed_replies_total`: records that are not replies.
     pub malformed_replies: IntCounter,
+    /// `antiphon_requester_reply_partitions`: reply partitions that are being read.
+    pub reply_partitions: IntGauge,
+    /// `antiphon_requester_leased_partitions`: reply partitions that are leased.
+    pub leased_partitions: IntGauge,
+    /// `antiphon_requester_lease_moves_total`: moves to another reply partition.
+    pub lease_moves: IntCounter,
+    /// `antiphon_requester_attempts_total`: retries and hedges that were sent.
+    pub attempts: IntCounter,
+    /// `antiphon_requester_ticket_scans_total`: scans of reply partitions for tickets.
+    pub ticket_scans: IntCounter,
     calls: IntCounterVec,
 }
 
@@ -51,7 +61,12 @@ impl RequesterMetrics {
         registry.register(Box::new(self.round_trip.clone()))?;
         registry.register(Box::new(self.late_replies.clone()))?;
         registry.register(Box::new(self.foreign_replies.clone()))?;
-        registry.register(Box::new(self.malformed_replies.clone()))
+        registry.register(Box::new(self.malformed_replies.clone()))?;
+        registry.register(Box::new(self.reply_partitions.clone()))?;
+        registry.register(Box::new(self.leased_partitions.clone()))?;
+        registry.register(Box::new(self.lease_moves.clone()))?;
+        registry.register(Box::new(self.attempts.clone()))?;
+        registry.register(Box::new(self.ticket_scans.clone()))
     }
 
     fn try_new() -> prometheus::Result<Self> {
@@ -87,6 +102,26 @@ impl RequesterMetrics {
             malformed_replies: IntCounter::new(
                 "antiphon_requester_malformed_replies_total",
                 "Records in the reply topic that are not replies.",
+            )?,
+            reply_partitions: IntGauge::new(
+                "antiphon_requester_reply_partitions",
+                "Reply partitions that are being read.",
+            )?,
+            leased_partitions: IntGauge::new(
+                "antiphon_requester_leased_partitions",
+                "Reply partitions that are leased through the group.",
+            )?,
+            lease_moves: IntCounter::new(
+                "antiphon_requester_lease_moves_total",
+                "Moves to another reply partition.",
+            )?,
+            attempts: IntCounter::new(
+                "antiphon_requester_attempts_total",
+                "Retries and hedges that were made.",
+            )?,
+            ticket_scans: IntCounter::new(
+                "antiphon_requester_ticket_scans_total",
+                "Scans of reply partitions for the replies to tickets.",
             )?,
             calls,
         })

@@ -1,26 +1,27 @@
 //! What can be asked: a typed request, or bytes for a topic.
 
-use std::borrow::Cow;
-
 use antiphon_common::{Codec, CodecError, Request};
 use bytes::Bytes;
 
-use crate::call::Reply;
-use crate::call::Topic;
+use super::name::Name;
+use super::reply::Reply;
 
 /// A question as a call sees it. Implemented for typed requests and for [`RawRequest`].
-pub trait Ask: sealed::Sealed {
+pub trait Ask: sealed::Sealed + Send + 'static {
     /// What the call yields.
-    type Answer;
+    type Answer: Send + 'static;
     #[doc(hidden)]
-    fn topic(&self) -> Topic;
+    fn topic(&self) -> Name;
     #[doc(hidden)]
-    fn endpoint(&self) -> Option<&str>;
+    fn endpoint(&self) -> Option<Name>;
     #[doc(hidden)]
-    fn content_type(&self) -> Option<&str>;
+    fn content_type(&self) -> Option<Name>;
     /// The payload, encoded into `scratch` unless it is bytes already.
     #[doc(hidden)]
     fn payload<'a>(&'a self, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError>;
+    /// The payload to keep.
+    #[doc(hidden)]
+    fn into_payload(self) -> Result<Bytes, CodecError>;
     #[doc(hidden)]
     fn decode(reply: Reply) -> Result<Self::Answer, CodecError>;
 }
@@ -34,29 +35,29 @@ pub trait Ask: sealed::Sealed {
 /// ```
 #[derive(Debug, Clone)]
 pub struct RawRequest {
-    topic: Topic,
+    topic: Name,
     payload: Bytes,
-    endpoint: Option<Cow<'static, str>>,
-    content_type: Option<Cow<'static, str>>,
+    endpoint: Option<Name>,
+    content_type: Option<Name>,
 }
 
 impl RawRequest {
     /// A request for a topic.
     #[must_use]
-    pub fn new(topic: impl Into<Topic>, payload: impl Into<Bytes>) -> Self {
+    pub fn new(topic: impl Into<Name>, payload: impl Into<Bytes>) -> Self {
         Self { topic: topic.into(), payload: payload.into(), endpoint: None, content_type: None }
     }
 
     /// Names the endpoint.
     #[must_use]
-    pub fn endpoint(mut self, endpoint: impl Into<Cow<'static, str>>) -> Self {
+    pub fn endpoint(mut self, endpoint: impl Into<Name>) -> Self {
         self.endpoint = Some(endpoint.into());
         self
     }
 
     /// Names the media type of the payload.
     #[must_use]
-    pub fn content_type(mut self, content_type: impl Into<Cow<'static, str>>) -> Self {
+    pub fn content_type(mut self, content_type: impl Into<Name>) -> Self {
         self.content_type = Some(content_type.into());
         self
     }
@@ -67,20 +68,24 @@ impl sealed::Sealed for RawRequest {}
 impl Ask for RawRequest {
     type Answer = Reply;
 
-    fn topic(&self) -> Topic {
+    fn topic(&self) -> Name {
         self.topic.clone()
     }
 
-    fn endpoint(&self) -> Option<&str> {
-        self.endpoint.as_deref()
+    fn endpoint(&self) -> Option<Name> {
+        self.endpoint.clone()
     }
 
-    fn content_type(&self) -> Option<&str> {
-        self.content_type.as_deref()
+    fn content_type(&self) -> Option<Name> {
+        self.content_type.clone()
     }
 
     fn payload<'a>(&'a self, _: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
         Ok(&self.payload)
+    }
+
+    fn into_payload(self) -> Result<Bytes, CodecError> {
+        Ok(self.payload)
     }
 
     fn decode(reply: Reply) -> Result<Reply, CodecError> {
@@ -97,21 +102,27 @@ impl<R: Request> sealed::Sealed for Typed<R> {}
 impl<R: Request> Ask for Typed<R> {
     type Answer = R::Reply;
 
-    fn topic(&self) -> Topic {
-        Topic::from(R::TOPIC)
+    fn topic(&self) -> Name {
+        Name::from(R::TOPIC)
     }
 
-    fn endpoint(&self) -> Option<&str> {
-        Some(R::ENDPOINT)
+    fn endpoint(&self) -> Option<Name> {
+        Some(Name::from(R::ENDPOINT))
     }
 
-    fn content_type(&self) -> Option<&str> {
-        Some(<R::Codec as Codec<R>>::CONTENT_TYPE)
+    fn content_type(&self) -> Option<Name> {
+        Some(Name::from(<R::Codec as Codec<R>>::CONTENT_TYPE))
     }
 
     fn payload<'a>(&'a self, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
         <R::Codec as Codec<R>>::encode(&self.0, scratch)?;
         Ok(scratch)
+    }
+
+    fn into_payload(self) -> Result<Bytes, CodecError> {
+        let mut payload = Vec::new();
+        <R::Codec as Codec<R>>::encode(&self.0, &mut payload)?;
+        Ok(payload.into())
     }
 
     fn decode(reply: Reply) -> Result<R::Reply, CodecError> {

@@ -1,18 +1,24 @@
 //! One call, put together step by step and then sent.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use antiphon_common::Deadline;
-use antiphon_common::wire::{Caps, Headers, RequestHeadersOut};
 use bytes::Bytes;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::BaseRecord;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
-use super::error::{CallErrorKind, Failure};
-use super::pending::{Call, CancelGuard};
-use crate::call::Ask;
+use super::ask::Ask;
+use super::ending::Ending;
+use super::error::{CallError, CallErrorKind, Failure};
+use super::name::Name;
+use super::options::{Options, Prepared, Question};
+use super::pending::{Call, Decode, Entry};
+use super::produce::Refused;
+use crate::attempts::{Hedge, Plan, RetryPolicy};
 use crate::session::Session;
+use crate::table::Done;
 
 /// A scratch buffer larger than this is not kept.
 const KEPT_SCRATCH: usize = 64 * 1024;
@@ -21,56 +27,101 @@ const KEPT_SCRATCH: usize = 64 * 1024;
 #[must_use = "a call is sent by `.await` or `.send()`"]
 #[derive(Debug)]
 pub struct CallBuilder<'r, A> {
-    session: &'r Session,
+    pub(crate) session: &'r Arc<Session>,
     ask: A,
-    key: Option<Bytes>,
-    partition: Option<i32>,
-    headers: Headers,
-    timeout: Duration,
-    deadline: Option<Deadline>,
+    options: Options,
+    plan: Plan,
+    cancel_on: Option<CancellationToken>,
 }
 
 impl<'r, A: Ask> CallBuilder<'r, A> {
-    pub(crate) fn new(session: &'r Session, ask: A) -> Self {
-        Self {
-            session,
-            ask,
-            key: None,
-            partition: None,
-            headers: Headers::new(),
-            timeout: session.settings.timeout(),
-            deadline: None,
-        }
+    pub(crate) fn new(session: &'r Arc<Session>, ask: A) -> Self {
+        let settings = &session.settings;
+        let options = Options::new(settings.timeout(), settings.cancel_requests);
+        Self { session, ask, options, plan: Plan::default(), cancel_on: None }
+    }
+
+    /// Sends the request to another topic than its type names: to one for urgent requests, say.
+    pub fn topic(mut self, topic: impl Into<Name>) -> Self {
+        self.options.topic = Some(topic.into());
+        self
     }
 
     /// Sets the record's key, which chooses the partition of the request topic.
     pub fn key(mut self, key: impl Into<Bytes>) -> Self {
-        self.key = Some(key.into());
+        self.options.key = Some(key.into());
         self
     }
 
     /// Names the partition of the request topic.
     pub fn partition(mut self, partition: i32) -> Self {
-        self.partition = Some(partition);
+        self.options.partition = Some(partition);
         self
     }
 
     /// Adds a header of the application's own.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Bytes>) -> Self {
-        self.headers.push(name.into(), value);
+        self.options.headers.push(name.into(), value);
         self
     }
 
-    /// Sets how long the call may take, at most 24 hours.
+    /// Sets how long the call may take, at most 24 hours. Inside a handler it is also bounded by
+    /// what is left of the deadline of the request that is being handled.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.options.timeout = timeout;
         self
     }
 
     /// Sets the instant by which the call ends, at most 24 hours from now; it wins over a
     /// time-out.
     pub fn deadline(mut self, deadline: Deadline) -> Self {
-        self.deadline = Some(deadline);
+        self.options.deadline = Some(deadline);
+        self
+    }
+
+    /// Gives the request a key that is the same over all of its attempts, by which a replier knows
+    /// a request that it has seen. It also declares the request [idempotent](Self::idempotent).
+    pub fn idempotency_key(mut self, key: impl Into<Bytes>) -> Self {
+        self.options.idempotency_key = Some(key.into());
+        self.idempotent()
+    }
+
+    /// Declares that running the request twice is as good as once, so that a retry or a hedge may
+    /// send it again when it is not known whether it was executed.
+    pub fn idempotent(mut self) -> Self {
+        self.options.idempotent = true;
+        self
+    }
+
+    /// Makes the call again when it fails and may be made again, within its deadline.
+    ///
+    /// A request that was not sent may always be; one that may have been executed only if it is
+    /// declared [idempotent](Self::idempotent).
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.plan.retry = Some(policy);
+        self
+    }
+
+    /// Makes the call once more if no reply has come after a delay, and takes the first reply. The
+    /// request must be declared [idempotent](Self::idempotent).
+    pub fn hedge(mut self, hedge: Hedge) -> Self {
+        self.plan.hedge = Some(hedge);
+        self
+    }
+
+    /// Whether dropping the call cancels it at its replier too, by a record that follows the
+    /// request in its partition. The default is the setting `cancel_requests`.
+    ///
+    /// Only for topics whose repliers know of it, as Antiphon's do: to others a cancel record
+    /// looks like a request with no payload.
+    pub fn cancellable(mut self, cancellable: bool) -> Self {
+        self.options.cancellable = cancellable;
+        self
+    }
+
+    /// Ends the call, as [`CallErrorKind::Cancelled`], when the token is cancelled.
+    pub fn cancel_on(mut self, token: CancellationToken) -> Self {
+        self.cancel_on = Some(token);
         self
     }
 
@@ -79,124 +130,152 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
     /// It never blocks, and never fails by itself: a call that cannot be sent is a future that is
     /// ready with the error.
     pub fn send(self) -> Call<A::Answer> {
+        self.send_as(A::decode)
+    }
+
+    /// Calls `then` with the answer, on a thread where it may block; no other call is held up by
+    /// it, and a panic in it hurts nobody.
+    ///
+    /// It is called once, also when the call could not be sent. There is nothing to drop: the call
+    /// ends by its deadline.
+    ///
+    /// ```no_run
+    /// # fn example(requester: antiphon_requester::Requester) {
+    /// use antiphon_requester::RawRequest;
+    ///
+    /// requester.ask(RawRequest::new("quotes", "ACME")).on_reply(|answer| match answer {
+    ///     Ok(reply) => println!("{:?}", reply.payload),
+    ///     Err(error) => println!("{error}"),
+    /// });
+    /// # }
+    /// ```
+    pub fn on_reply(self, then: impl FnOnce(Result<A::Answer, CallError>) + Send + 'static) {
+        let tasks = self.session.tasks.handle().clone();
+        self.then(move |ending| {
+            drop(tasks.spawn_blocking(move || then(ending.decode(A::decode))));
+        });
+    }
+
+    /// Calls `then` on the thread that ends the call.
+    pub(crate) fn then(mut self, then: impl FnOnce(Ending) + Send + 'static) {
         let started = Instant::now();
-        let topic = self.ask.topic();
-        match self.try_send(started) {
-            Ok((ended, guard)) => Call::waiting(ended, guard, topic, started, A::decode),
-            Err(failure) => {
+        let topic = self.topic_of();
+        if !self.plan.is_plain() || self.cancel_on.is_some() || self.session.may_wait() {
+            let tasks = self.session.tasks.handle().clone();
+            let call = self.send_as(Ok);
+            drop(tasks.spawn(async move {
+                let ended = call.await.map_err(CallError::into_failure);
+                let id = ended.as_ref().err().and_then(|failure| failure.id.as_deref().copied());
+                then(Ending { ended, topic, id, started });
+            }));
+            return;
+        }
+        // A detached call is not cancelled by a drop, so that needs no preparation.
+        self.options.cancellable = false;
+        let done = Done::then(move |id, ended| then(Ending { ended, topic, id, started }));
+        match self.try_send(started, done) {
+            Ok(entry) => drop(entry.release()),
+            Err((failure, done)) => {
                 self.session.calls.count_not_sent();
-                Call::refused(failure, topic, started, A::decode)
+                done.tell(None, Err(failure));
             }
         }
     }
 
-    fn try_send(&self, now: Instant) -> Result<Sent, Failure> {
+    fn send_as<T>(mut self, decode: Decode<T>) -> Call<T> {
+        let started = Instant::now();
+        let cancel_on = self.cancel_on.take();
+        let call = if self.plan.is_plain() {
+            self.once(started, decode)
+        } else {
+            self.planned(started, decode)
+        };
+        call.cancelled_by(cancel_on)
+    }
+
+    fn once<T>(self, started: Instant, decode: Decode<T>) -> Call<T> {
+        let (done, ended) = oneshot::channel();
+        match self.try_send(started, Done::Future(done)) {
+            Ok(entry) => Call::waiting(ended, entry, started, decode),
+            Err((failure, _)) if self.session.waits_for(&failure.kind) => {
+                self.planned(started, decode)
+            }
+            Err((failure, _)) => {
+                self.session.calls.count_not_sent();
+                Call::refused(failure, self.topic_of(), started, decode)
+            }
+        }
+    }
+
+    fn planned<T>(self, started: Instant, decode: Decode<T>) -> Call<T> {
+        let (session, plan, topic) = (self.session, self.plan.clone(), self.topic_of());
+        match self.prepare() {
+            Ok(prepared) => {
+                let (task, ended) = session.attempt(prepared, plan, started);
+                Call::made_by(task, ended, started, decode)
+            }
+            Err(failure) => {
+                session.calls.count_not_sent();
+                Call::refused(failure, topic, started, decode)
+            }
+        }
+    }
+
+    /// Encodes into a buffer that the thread keeps, and sends.
+    pub(crate) fn try_send(&self, now: Instant, done: Done) -> Result<Entry, Refused> {
         thread_local! {
             static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
         // Taken out, not borrowed: encoding runs the application's code, which may call again.
         let mut scratch = SCRATCH.take();
         scratch.clear();
-        let sent = self.check().and_then(|()| match self.ask.payload(&mut scratch) {
-            Ok(payload) => self.produce(payload, now),
-            Err(error) => Err(Failure::not_sent(CallErrorKind::Encode(error))),
-        });
+        let sent = match self.ask.payload(&mut scratch) {
+            Ok(payload) => {
+                let (topic, options) = (self.topic_of(), &self.options);
+                let (endpoint, content_type) = (self.ask.endpoint(), self.ask.content_type());
+                let question = Question {
+                    topic: &topic,
+                    endpoint: endpoint.as_ref(),
+                    content_type: content_type.as_ref(),
+                    payload,
+                    attempt: 1,
+                    options,
+                };
+                self.session.send(&question, options.deadline_from(now), now, done)
+            }
+            Err(error) => Err((Failure::not_sent(CallErrorKind::Encode(error)), done)),
+        };
         if scratch.capacity() <= KEPT_SCRATCH {
             SCRATCH.set(scratch);
         }
         sent
     }
 
-    fn check(&self) -> Result<(), Failure> {
-        let invalid = |what: String| Err(Failure::not_sent(CallErrorKind::Invalid(what)));
-        let caps = Caps::default();
-        if let Some(name) = self.headers.reserved() {
-            return invalid(format!("the header `{name}` is the protocol's own; use another name"));
-        }
-        // The protocol's own headers take up to 8 and some hundred bytes of what a replier reads.
-        if self.headers.len() > caps.count / 2 || self.headers.size() > caps.bytes / 2 {
-            return invalid(format!(
-                "the headers have {} entries and {} bytes; at most {} and {} are sent",
-                self.headers.len(),
-                self.headers.size(),
-                caps.count / 2,
-                caps.bytes / 2
-            ));
-        }
-        if let Some(partition) = self.partition.filter(|partition| *partition < 0) {
-            return invalid(format!("the partition {partition} is negative; give 0 or more"));
-        }
-        Ok(())
+    /// The question in a form that can be kept.
+    pub(crate) fn prepare(self) -> Result<Prepared, Failure> {
+        let topic = self.topic_of();
+        let (endpoint, content_type) = (self.ask.endpoint(), self.ask.content_type());
+        let payload = self
+            .ask
+            .into_payload()
+            .map_err(|error| Failure::not_sent(CallErrorKind::Encode(error)))?;
+        Ok(Prepared { topic, endpoint, content_type, payload, options: self.options })
     }
 
-    fn produce(&self, payload: &[u8], now: Instant) -> Result<Sent, Failure> {
-        let session = self.session;
-        let max = session.settings.max_request_bytes;
-        if payload.len() > max {
-            return Err(Failure::not_sent(CallErrorKind::TooLarge { size: payload.len(), max }));
-        }
-        let latest = Deadline::after_from(now, Deadline::MAX_TIMEOUT);
-        let deadline = match self.deadline {
-            Some(deadline) => deadline.earlier(latest),
-            None => Deadline::after_from(now, self.timeout),
-        };
-        if deadline.instant() <= now {
-            return Err(Failure::not_sent(CallErrorKind::Timeout));
-        }
-        let key = self.key.as_deref();
-        let size = payload.len() + key.map_or(0, <[u8]>::len) + self.headers.size();
-        let (id, ended) = session.calls.register(now, deadline, size)?;
-        let guard = CancelGuard::new(session.calls.clone(), id);
-        let headers = RequestHeadersOut {
-            correlation_id: id,
-            reply_topic: &session.reply_topic,
-            reply_partition: session.reply_partition,
-            deadline_ms: deadline.to_unix_millis_at(now),
-            endpoint: self.ask.endpoint(),
-            content_type: self.ask.content_type(),
-            attempt: 1,
-            idempotency_key: None,
-            cancellable: false,
-            application: &self.headers,
-        };
-        let topic = self.ask.topic();
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "checked to be 64 bits at compile time"
-        )]
-        let mut record = BaseRecord::with_opaque_to(&topic, id.call() as usize)
-            .payload(payload)
-            .headers(headers.write());
-        record.key = key;
-        record.partition = self.partition;
-        match session.producer().send(record) {
-            Ok(()) => Ok((ended, guard)),
-            Err((error, _)) => {
-                guard.withdraw();
-                Err(Failure::not_sent(refusal(error)))
-            }
-        }
+    pub(crate) fn deadline_from(&self, now: Instant) -> Deadline {
+        self.options.deadline_from(now)
+    }
+
+    pub(crate) fn topic_of(&self) -> Name {
+        self.options.topic.clone().unwrap_or_else(|| self.ask.topic())
     }
 }
 
-type Sent = (tokio::sync::oneshot::Receiver<crate::table::Ended>, CancelGuard);
-
-/// A record's opaque value is a pointer's width, and a call's key is 62 bits.
-const _: () = assert!(usize::BITS >= 64, "antiphon needs a 64-bit target");
-
 impl<A: Ask> IntoFuture for CallBuilder<'_, A> {
-    type Output = Result<A::Answer, crate::call::CallError>;
+    type Output = Result<A::Answer, CallError>;
     type IntoFuture = Call<A::Answer>;
 
     fn into_future(self) -> Self::IntoFuture {
         self.send()
     }
-}
-
-fn refusal(error: KafkaError) -> CallErrorKind {
-    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) {
-        let limit = "the producer's queue is full (queue.buffering.max.messages, …kbytes)";
-        return CallErrorKind::Overloaded(limit.to_owned());
-    }
-    CallErrorKind::Produce(error)
 }

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use antiphon_common::kafka::TopicError;
 use antiphon_common::{CodecError, CorrelationId, Outcome, Status};
 use rdkafka::error::KafkaError;
 
-use crate::call::Topic;
+use super::name::Name;
 
 /// A call that ended without a good reply.
 ///
@@ -25,6 +26,8 @@ pub enum CallErrorKind {
     Timeout,
     /// The request could not be written to its topic.
     Produce(KafkaError),
+    /// The partitions of the request topic cannot be found out.
+    RequestTopic(TopicError),
     /// Too much is in flight; the text names the limit.
     Overloaded(String),
     /// The payload is larger than the requester's `max_request_bytes`.
@@ -42,12 +45,31 @@ pub enum CallErrorKind {
     Decode(CodecError),
     /// The requester was closed.
     Closed,
+    /// The caller's cancellation token was cancelled.
+    Cancelled,
+    /// The reply reader has no position yet, so the reply could be missed. A requester that starts
+    /// lazily waits for it.
+    NotPositioned,
+    /// A reply in the middle of a stream is missing; the next one is number `next`.
+    Gap {
+        /// The number of the item that is missing.
+        missing: u64,
+        /// The number of an item that came after it, or the number of all.
+        next: u64,
+    },
+    /// The answer is a stream without items, where one reply was expected.
+    EmptyStream,
+    /// More replies of a stream were waiting to be taken than `stream_buffer` allows.
+    Overflow {
+        /// The limit.
+        max: usize,
+    },
 }
 
 #[derive(Debug)]
 struct Context {
     failure: Failure,
-    topic: Topic,
+    topic: Name,
     correlation_id: Option<CorrelationId>,
     elapsed: Duration,
 }
@@ -57,16 +79,25 @@ struct Context {
 pub(crate) struct Failure {
     pub(crate) kind: CallErrorKind,
     pub(crate) outcome: Outcome,
+    /// The attempt that failed, of a call that is made of several.
+    pub(crate) id: Option<Box<CorrelationId>>,
 }
 
 impl CallError {
     pub(crate) fn new(
         failure: Failure,
-        topic: Topic,
+        topic: Name,
         correlation_id: Option<CorrelationId>,
         elapsed: Duration,
     ) -> Self {
+        let correlation_id = failure.id.as_deref().copied().or(correlation_id);
         Self(Box::new(Context { failure, topic, correlation_id, elapsed }))
+    }
+
+    /// The failure, to be part of another call's.
+    pub(crate) fn into_failure(self) -> Failure {
+        let Context { failure, correlation_id, .. } = *self.0;
+        Failure { id: correlation_id.map(Box::new), ..failure }
     }
 
     /// What happened.
@@ -111,15 +142,15 @@ impl CallError {
 
 impl Failure {
     pub(crate) fn not_sent(kind: CallErrorKind) -> Self {
-        Self { kind, outcome: Outcome::NotSent }
+        Self { kind, outcome: Outcome::NotSent, id: None }
     }
 
     pub(crate) fn unknown(kind: CallErrorKind) -> Self {
-        Self { kind, outcome: Outcome::Unknown }
+        Self { kind, outcome: Outcome::Unknown, id: None }
     }
 
     pub(crate) fn executed(kind: CallErrorKind) -> Self {
-        Self { kind, outcome: Outcome::Executed }
+        Self { kind, outcome: Outcome::Executed, id: None }
     }
 }
 
@@ -129,6 +160,7 @@ impl fmt::Display for CallErrorKind {
             Self::Status(status) => status.fmt(f),
             Self::Timeout => f.write_str("no reply by the deadline"),
             Self::Produce(error) => write!(f, "cannot produce the request: {error}"),
+            Self::RequestTopic(error) => error.fmt(f),
             Self::Overloaded(limit) => write!(f, "too much in flight: {limit}"),
             Self::TooLarge { size, max } => write!(
                 f,
@@ -138,6 +170,19 @@ impl fmt::Display for CallErrorKind {
             Self::Invalid(what) => f.write_str(what),
             Self::Encode(error) | Self::Decode(error) => error.fmt(f),
             Self::Closed => f.write_str("the requester is closed"),
+            Self::Cancelled => f.write_str("the call was cancelled"),
+            Self::NotPositioned => f.write_str(
+                "the reply reader has no position yet: no broker has answered since the start",
+            ),
+            Self::Gap { missing, next } => {
+                write!(f, "reply {missing} of the stream is missing; {next} was the next to come")
+            }
+            Self::EmptyStream => f.write_str("the answer is a stream without items"),
+            Self::Overflow { max } => write!(
+                f,
+                "more than {max} replies waited to be taken; take them faster, or raise \
+                 stream_buffer"
+            ),
         }
     }
 }
@@ -157,6 +202,7 @@ impl std::error::Error for CallError {
         match self.kind() {
             CallErrorKind::Status(status) => Some(status),
             CallErrorKind::Produce(error) => Some(error),
+            CallErrorKind::RequestTopic(error) => Some(error),
             CallErrorKind::Encode(error) | CallErrorKind::Decode(error) => Some(error),
             _ => None,
         }

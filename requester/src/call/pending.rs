@@ -2,15 +2,18 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use antiphon_common::{CodecError, CorrelationId};
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::task::AbortHandle;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::call::Reply;
-use crate::call::Topic;
-use crate::call::{CallError, CallErrorKind, Failure};
+use super::ending::Ending;
+use super::error::{CallError, CallErrorKind, Failure};
+use super::name::Name;
+use super::reply::Reply;
 use crate::table::{Calls, Ended};
 
 /// A call that is under way: a future of its answer.
@@ -20,59 +23,139 @@ use crate::table::{Calls, Ended};
 #[must_use = "dropping a call cancels it"]
 #[derive(Debug)]
 pub struct Call<T> {
-    state: State,
-    topic: Topic,
+    ended: oneshot::Receiver<Box<Ended>>,
+    owner: Owner,
     started: Instant,
-    decode: fn(Reply) -> Result<T, CodecError>,
+    decode: Decode<T>,
+    /// Ends the call when somebody else cancels.
+    cancelled: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
+pub(crate) type Decode<T> = fn(Reply) -> Result<T, CodecError>;
+
+/// What sees to it that the call ends, and what a drop has to undo.
 #[derive(Debug)]
-enum State {
-    Waiting {
-        ended: oneshot::Receiver<Ended>,
-        guard: CancelGuard,
-    },
-    /// The failure, until it is handed over.
-    Refused(Option<Failure>),
+enum Owner {
+    Entry(Entry),
+    Task(Task),
+    Refused(Box<Failure>, Name),
+    /// It has ended, and said so.
+    Nobody,
 }
 
-/// Takes the call out of the table when the future is dropped.
+/// An entry of the in-flight table, taken out when this is dropped.
 ///
 /// It exists from before the request is produced, so no path leaves an entry behind.
 #[derive(Debug)]
-pub(crate) struct CancelGuard {
+pub(crate) struct Entry {
     calls: Arc<Calls>,
-    id: CorrelationId,
+    call: u64,
+    topic: Name,
+    /// The call has not ended, as far as its holder knows.
     armed: bool,
+}
+
+/// A task that makes the call, once or several times, ended when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) handle: AbortHandle,
+    pub(crate) topic: Name,
 }
 
 impl<T> Call<T> {
     pub(crate) fn waiting(
-        ended: oneshot::Receiver<Ended>,
-        guard: CancelGuard,
-        topic: Topic,
+        ended: oneshot::Receiver<Box<Ended>>,
+        entry: Entry,
         started: Instant,
-        decode: fn(Reply) -> Result<T, CodecError>,
+        decode: Decode<T>,
     ) -> Self {
-        Self { state: State::Waiting { ended, guard }, topic, started, decode }
+        Self { ended, owner: Owner::Entry(entry), started, decode, cancelled: None }
+    }
+
+    pub(crate) fn made_by(
+        task: Task,
+        ended: oneshot::Receiver<Box<Ended>>,
+        started: Instant,
+        decode: Decode<T>,
+    ) -> Self {
+        Self { ended, owner: Owner::Task(task), started, decode, cancelled: None }
     }
 
     pub(crate) fn refused(
         failure: Failure,
-        topic: Topic,
+        topic: Name,
         started: Instant,
-        decode: fn(Reply) -> Result<T, CodecError>,
+        decode: Decode<T>,
     ) -> Self {
-        Self { state: State::Refused(Some(failure)), topic, started, decode }
+        let (_, never) = oneshot::channel();
+        let owner = Owner::Refused(Box::new(failure), topic);
+        Self { ended: never, owner, started, decode, cancelled: None }
     }
 
-    /// The call's id; `None` if it was refused before it had one.
+    pub(crate) fn cancelled_by(mut self, token: Option<CancellationToken>) -> Self {
+        self.cancelled = token.map(|token| Box::pin(token.cancelled_owned()));
+        self
+    }
+
+    /// The call's id; `None` if it was refused before it had one, has ended, or is made of several
+    /// attempts, which have one each.
     #[must_use]
     pub fn correlation_id(&self) -> Option<CorrelationId> {
-        match &self.state {
-            State::Waiting { guard, .. } => Some(guard.id),
-            State::Refused(_) => None,
+        match &self.owner {
+            Owner::Entry(entry) => Some(entry.id()),
+            Owner::Task(_) | Owner::Refused(..) | Owner::Nobody => None,
         }
+    }
+
+    /// The answer, if the call has ended; `None` while it is under way. It never waits.
+    ///
+    /// ```no_run
+    /// # async fn example(requester: antiphon_requester::Requester) {
+    /// use antiphon_requester::RawRequest;
+    ///
+    /// let mut call = requester.ask(RawRequest::new("quotes", "ACME")).send();
+    /// let answer = loop {
+    ///     match call.try_reply() {
+    ///         Some(answer) => break answer,
+    ///         None => { /* something else to do */ }
+    ///     }
+    /// };
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// If the answer was taken before.
+    pub fn try_reply(&mut self) -> Option<Result<T, CallError>> {
+        if matches!(self.owner, Owner::Refused(..)) {
+            return Some(self.take(None));
+        }
+        match self.ended.try_recv() {
+            Ok(ended) => Some(self.take(Some(*ended))),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Closed) => Some(self.take(None)),
+        }
+    }
+
+    /// The answer, once; `None` if whoever was to end the call is gone.
+    fn take(&mut self, ended: Option<Ended>) -> Result<T, CallError> {
+        let gone = Failure::unknown(CallErrorKind::Closed);
+        self.end(ended, gone)
+    }
+
+    fn end(&mut self, ended: Option<Ended>, otherwise: Failure) -> Result<T, CallError> {
+        let (failure, topic, id) = match std::mem::replace(&mut self.owner, Owner::Nobody) {
+            // Of a call that ended nothing is left to cancel; any other is cancelled by the drop.
+            Owner::Entry(entry) if ended.is_some() => {
+                let (id, topic) = entry.release();
+                (otherwise, topic, Some(id))
+            }
+            Owner::Entry(entry) => (otherwise, entry.topic.clone(), Some(entry.id())),
+            Owner::Task(task) => (otherwise, task.topic.clone(), None),
+            Owner::Refused(failure, topic) => (*failure, topic, None),
+            Owner::Nobody => panic!("the answer of a call is taken once"),
+        };
+        let ended = ended.unwrap_or(Err(failure));
+        Ending { ended, topic, id, started: self.started }.decode(self.decode)
     }
 }
 
@@ -82,44 +165,59 @@ impl<T> Future for Call<T> {
     /// # Panics
     /// If it is polled after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (ended, id) = match &mut self.state {
-            State::Waiting { ended, guard } => {
-                let ended = ready!(Pin::new(ended).poll(cx));
-                // The entry has left the table: there is nothing to cancel.
-                guard.armed = false;
-                // A sender leaves the table only to send; a lost one is a requester that is gone.
-                let gone = |_| Err(Failure::unknown(CallErrorKind::Closed));
-                (ended.unwrap_or_else(gone), Some(guard.id))
-            }
-            State::Refused(failure) => {
-                (Err(failure.take().expect("a call is not polled after it has ended")), None)
-            }
-        };
-        let answer = ended.and_then(|reply| {
-            (self.decode)(reply).map_err(|e| Failure::executed(CallErrorKind::Decode(e)))
-        });
-        Poll::Ready(answer.map_err(|failure| {
-            CallError::new(failure, self.topic.clone(), id, self.started.elapsed())
-        }))
+        if matches!(self.owner, Owner::Refused(..)) {
+            return Poll::Ready(self.take(None));
+        }
+        if let Poll::Ready(ended) = Pin::new(&mut self.ended).poll(cx) {
+            return Poll::Ready(self.take(ended.ok().map(|ended| *ended)));
+        }
+        if let Some(cancelled) = &mut self.cancelled
+            && cancelled.as_mut().poll(cx).is_ready()
+        {
+            let cancelled = Failure::unknown(CallErrorKind::Cancelled);
+            return Poll::Ready(self.end(None, cancelled));
+        }
+        Poll::Pending
     }
 }
 
-impl CancelGuard {
-    pub(crate) fn new(calls: Arc<Calls>, id: CorrelationId) -> Self {
-        Self { calls, id, armed: true }
+impl Entry {
+    pub(crate) fn new(calls: Arc<Calls>, call: u64, topic: Name) -> Self {
+        Self { calls, call, topic, armed: true }
     }
 
-    /// Takes back a call that could not be sent: it is reported as such, not as cancelled.
-    pub(crate) fn withdraw(mut self) {
+    pub(crate) fn id(&self) -> CorrelationId {
+        self.calls.id(self.call)
+    }
+
+    pub(crate) fn topic(&self) -> &Name {
+        &self.topic
+    }
+
+    /// Ends a call that took several replies, and has them.
+    pub(crate) fn complete(mut self) {
+        self.calls.complete(self.call);
         self.armed = false;
-        self.calls.withdraw(self.id.call());
+    }
+
+    /// The entry has left the table: there is nothing to cancel any more.
+    pub(crate) fn release(mut self) -> (CorrelationId, Name) {
+        self.armed = false;
+        (self.id(), self.topic.clone())
     }
 }
 
-impl Drop for CancelGuard {
+impl Drop for Entry {
     fn drop(&mut self) {
         if self.armed {
-            self.calls.cancel(self.id.call());
+            // Of a call that has just ended there is no entry, and this does nothing.
+            self.calls.cancel(self.call, &self.topic);
         }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.handle.abort();
     }
 }

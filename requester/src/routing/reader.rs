@@ -1,63 +1,102 @@
 //! The reply reader: one thread that reads the reply topic and completes calls.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
 
 use antiphon_common::wire::{Caps, HeaderFault, ReplyHeaders};
 use antiphon_common::{Code, CorrelationId, Status};
 use bytes::Bytes;
+use prometheus::IntGauge;
 use rdkafka::message::{BorrowedMessage, Message};
 
-use crate::call::Reply;
-use crate::call::{CallErrorKind, Failure};
-use crate::routing::ReplyPartitions;
-use crate::table::{Calls, Ended, Waiting};
+use super::inbox::Inbox;
+use super::lease::Moved;
+use super::reply_partitions::ReplyPartitions;
+use super::retiring::Retiring;
+use crate::call::{CallErrorKind, Failure, Reply};
+use crate::table::{Answered, Calls, Ended, Piece};
 
 /// How long one poll waits: the bound on how late the thread sees that the requester is closed.
 const POLL: Duration = Duration::from_millis(100);
 /// How many replies are taken before their callers are woken. Callers that wake together send
 /// their next requests together, which makes for fewer produce requests.
 const BATCH: usize = 256;
+/// How long an old partition is read beyond the deadline of its last call.
+const AFTERWARDS: Duration = Duration::from_secs(1);
 
 /// Completes calls with the replies that it reads.
 pub(crate) struct Reader {
     partitions: ReplyPartitions,
+    inbox: Arc<Inbox>,
     calls: Arc<Calls>,
+    /// Leases of other partitions, as they come.
+    moves: Option<Receiver<Moved>>,
+    retiring: Retiring,
+    /// The number of partitions that are read, as the gauge has it.
+    reading: Reading,
+}
+
+/// A share of the gauge of partitions, given back at the end.
+struct Reading {
+    count: i64,
+    gauge: IntGauge,
+}
+
+/// A reply and the call that it is for.
+struct Delivery {
+    call: u64,
+    to: Answered,
+    piece: Piece,
 }
 
 impl Reader {
-    pub(crate) fn new(partitions: ReplyPartitions, calls: Arc<Calls>) -> Self {
-        Self { partitions, calls }
+    pub(crate) fn new(
+        partitions: ReplyPartitions,
+        inbox: Arc<Inbox>,
+        calls: Arc<Calls>,
+        moves: Option<Receiver<Moved>>,
+    ) -> Self {
+        let mut reading = Reading { count: 0, gauge: calls.metrics.reply_partitions.clone() };
+        reading.add(partitions.starts().len());
+        Self { partitions, inbox, calls, moves, retiring: Retiring::default(), reading }
     }
 
     /// Reads until the requester is closed.
-    pub(crate) fn run(mut self, stopped: impl Fn() -> bool) {
+    pub(crate) fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
-        while !stopped() {
+        let mut read: Vec<(i32, i64)> = Vec::new();
+        while !self.calls.is_finished() {
             let mut wait = POLL;
-            while batch.len() < BATCH {
+            for _ in 0..BATCH {
                 match self.partitions.consumer().poll(wait) {
                     None => break,
-                    Some(Ok(record)) => batch.extend(self.take(&record)),
+                    Some(Ok(record)) => {
+                        note(&mut read, &record);
+                        batch.extend(self.take(&record));
+                    }
                     Some(Err(error)) => {
                         self.partitions.observer().warn("cannot read replies", &error);
                     }
                 }
                 wait = Duration::ZERO;
             }
-            for (waiting, ended) in batch.drain(..) {
-                self.calls.reply(waiting, ended);
+            if !read.is_empty() {
+                self.inbox.read_up_to(read.drain(..));
             }
-            self.partitions.look_for_more();
+            for delivery in batch.drain(..) {
+                self.deliver(delivery);
+            }
+            self.tend();
         }
     }
 
-    /// The call that a record ends, and how; `None` if it ends none.
-    fn take(&self, record: &BorrowedMessage<'_>) -> Option<(Waiting, Ended)> {
+    /// The call that a record is for, and what it says; `None` if it is for none.
+    fn take(&self, record: &BorrowedMessage<'_>) -> Option<Delivery> {
         let headers = antiphon_native::headers(record)
             .map_err(|_| HeaderFault::Malformed)
             .and_then(|raw| ReplyHeaders::read(raw, Caps::default()));
-        let metrics = self.calls.metrics();
+        let metrics = &self.calls.metrics;
         let mut headers = match headers {
             Ok(headers) => headers,
             Err(fault) => {
@@ -66,14 +105,16 @@ impl Reader {
                 return None;
             }
         };
-        let Ok(echoed) = headers.correlation_id() else {
+        let (Ok(echoed), Ok(position)) = (headers.correlation_id(), headers.position()) else {
             metrics.malformed_replies.inc();
             return None;
         };
         match CorrelationId::from_bytes(echoed) {
             Some(id) if id.instance() == self.calls.instance() => {
-                let waiting = self.calls.answered(id.call())?;
-                Some((waiting, ended(record, &mut headers)))
+                let call = id.call();
+                let to = self.calls.answered(call)?;
+                let ended = ended(record, &mut headers);
+                Some(Delivery { call, to, piece: Piece { position, ended } })
             }
             // Another instance's, or one of another kind of requester in the same topic.
             _ => {
@@ -81,6 +122,101 @@ impl Reader {
                 None
             }
         }
+    }
+
+    fn deliver(&self, Delivery { call, to, piece }: Delivery) {
+        match to {
+            Answered::Once(waiting) => self.calls.reply(call, waiting, one(piece)),
+            Answered::Several(pieces) => {
+                if pieces.sender.try_send(piece).is_err() && !pieces.sender.is_closed() {
+                    let max = pieces.sender.max_capacity();
+                    let overflow = CallErrorKind::Overflow { max };
+                    self.calls.fail(call, || Failure::executed(overflow));
+                }
+            }
+        }
+    }
+
+    /// Follows the lease and the growth of the topic.
+    fn tend(&mut self) {
+        let moved = self.moves.as_ref().and_then(|moves| moves.try_iter().last());
+        if let Some(moved) = moved {
+            self.follow(moved);
+        }
+        if self.retiring.len() > 0 {
+            for partition in self.retiring.take_over(Instant::now()) {
+                if let Err(error) = self.partitions.remove(partition) {
+                    self.partitions.observer().warn("cannot stop reading a partition", &error);
+                }
+                self.inbox.forget(partition);
+                self.reading.remove_one();
+            }
+        }
+        let added = self.partitions.look_for_more();
+        if !added.is_empty() {
+            self.reading.add(added.len());
+            self.inbox.read_up_to(added);
+        }
+    }
+
+    /// Sends the replies of new calls to another partition, and reads the old one until its calls
+    /// have ended.
+    fn follow(&mut self, Moved { partition, offset, .. }: Moved) {
+        let Ok(Some(old)) = self.inbox.partition() else { return };
+        if old == partition {
+            return;
+        }
+        if !self.retiring.take_back(partition) {
+            if let Err(error) = self.partitions.add(partition, offset) {
+                self.partitions.observer().warn("cannot read the partition leased", &error);
+                return;
+            }
+            self.inbox.read_up_to([(partition, offset)]);
+            self.reading.add(1);
+        }
+        self.inbox.direct_to(Some(partition));
+        self.calls.metrics.lease_moves.inc();
+        // Asked after the change: a call that still went by the old partition is in the table.
+        let until = self.calls.all_end_by().unwrap_or_else(Instant::now);
+        self.retiring.add(old, until + AFTERWARDS);
+    }
+}
+
+impl Reading {
+    fn add(&mut self, partitions: usize) {
+        let partitions = i64::try_from(partitions).unwrap_or(i64::MAX);
+        self.count += partitions;
+        self.gauge.add(partitions);
+    }
+
+    fn remove_one(&mut self) {
+        self.count -= 1;
+        self.gauge.dec();
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.gauge.sub(self.count);
+    }
+}
+
+/// Keeps the offset behind a record, per partition; there are a few at most.
+fn note(read: &mut Vec<(i32, i64)>, record: &BorrowedMessage<'_>) {
+    let (partition, next) = (record.partition(), record.offset() + 1);
+    match read.iter_mut().find(|(known, _)| *known == partition) {
+        Some((_, known)) => *known = next,
+        None => read.push((partition, next)),
+    }
+}
+
+/// The answer of a call that takes one reply. The end of a stream that had no items is none.
+fn one(piece: Piece) -> Ended {
+    match piece.position {
+        Some(position) if position.end && piece.ended.is_ok() => {
+            Err(Failure::executed(CallErrorKind::EmptyStream))
+        }
+        _ => piece.ended,
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use antiphon_common::InstanceId;
 use antiphon_common::config::{KafkaSettings, ReplyPartition};
 use antiphon_common::kafka::{Observer, partition_count};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::choice;
 use crate::build_error::BuildError;
 
 /// How often new partitions are looked for.
@@ -19,7 +22,10 @@ pub(crate) struct ReplyPartitions {
     consumer: BaseConsumer<Observer>,
     observer: Observer,
     topic: String,
-    routing: ReplyPartition,
+    /// Partitions and the offsets they were first read from.
+    starts: Vec<(i32, i64)>,
+    /// The one that replies are asked to come to; `None` where they may come to any.
+    chosen: Option<i32>,
     /// How many partitions the topic had when it was last looked at.
     count: i32,
     looked: Instant,
@@ -32,9 +38,10 @@ impl ReplyPartitions {
     /// assignment at "the end" is resolved later, and loses what is written until then.)
     pub(crate) fn positioned(
         kafka: &KafkaSettings,
-        observer: Observer,
-        topic: String,
+        observer: &Observer,
+        topic: &str,
         routing: ReplyPartition,
+        instance: InstanceId,
         timeout: Duration,
     ) -> Result<Self, BuildError> {
         let deadline = Instant::now() + timeout;
@@ -48,26 +55,29 @@ impl ReplyPartitions {
         ]);
         let consumer: BaseConsumer<Observer> =
             config.create_with_context(observer.clone()).map_err(BuildError::Client)?;
-        let count = partition_count(consumer.client(), &topic, left())
-            .map_err(|error| BuildError::ReplyTopic(error.explained_by(&observer)))?;
-        let partitions = match routing {
-            ReplyPartition::Shared => 0..count,
-            ReplyPartition::Fixed(wanted) if wanted < count => wanted..wanted + 1,
+        let count = partition_count(consumer.client(), topic, left())
+            .map_err(|error| BuildError::ReplyTopic(error.explained_by(observer)))?;
+        let chosen = match routing {
+            ReplyPartition::Shared => None,
+            ReplyPartition::Auto => Some(choice::initial(instance, count)),
+            ReplyPartition::Fixed(wanted) if wanted < count => Some(wanted),
             ReplyPartition::Fixed(wanted) => {
-                return Err(BuildError::NoSuchPartition { topic, wanted, count });
+                return Err(BuildError::NoSuchPartition { topic: topic.to_owned(), wanted, count });
             }
         };
-        let mut assignment = TopicPartitionList::new();
+        let partitions = chosen.map_or(0..count, |chosen| chosen..chosen + 1);
+        let mut starts = Vec::new();
         for partition in partitions {
             let (_, high) = consumer
-                .fetch_watermarks(&topic, partition, left())
+                .fetch_watermarks(topic, partition, left())
                 .map_err(|e| BuildError::Position(e, observer.cause().phrase()))?;
-            assignment
-                .add_partition_offset(&topic, partition, Offset::Offset(high))
-                .map_err(BuildError::Client)?;
+            starts.push((partition, high));
         }
-        consumer.assign(&assignment).map_err(BuildError::Client)?;
-        Ok(Self { consumer, observer, topic, routing, count, looked: Instant::now() })
+        let topic = topic.to_owned();
+        let list = positions(&topic, &starts).map_err(BuildError::Client)?;
+        consumer.assign(&list).map_err(BuildError::Client)?;
+        let (observer, looked) = (observer.clone(), Instant::now());
+        Ok(Self { consumer, observer, topic, starts, chosen, count, looked })
     }
 
     pub(crate) fn consumer(&self) -> &BaseConsumer<Observer> {
@@ -78,39 +88,65 @@ impl ReplyPartitions {
         &self.observer
     }
 
+    /// Partitions and the offsets from which they were read at the start.
+    pub(crate) fn starts(&self) -> &[(i32, i64)] {
+        &self.starts
+    }
+
+    /// The partition that replies are asked to come to; `None` where they may come to any.
+    pub(crate) fn chosen(&self) -> Option<i32> {
+        self.chosen
+    }
+
+    /// Reads one more partition, from `offset`.
+    pub(crate) fn add(&self, partition: i32, offset: i64) -> KafkaResult<()> {
+        self.consumer.incremental_assign(&positions(&self.topic, &[(partition, offset)])?)
+    }
+
+    /// Reads a partition no longer.
+    pub(crate) fn remove(&self, partition: i32) -> KafkaResult<()> {
+        let mut removed = TopicPartitionList::new();
+        removed.add_partition(&self.topic, partition);
+        self.consumer.incremental_unassign(&removed)
+    }
+
     /// In shared routing, reads partitions that were added to the topic, once every few seconds.
     ///
     /// They are read from their beginning: whatever is in them was written after this requester
-    /// had started, so a reply that came before the look is late at most, not lost.
-    pub(crate) fn look_for_more(&mut self) {
-        if self.routing != ReplyPartition::Shared || self.looked.elapsed() < LOOK_EVERY {
-            return;
+    /// had started, so a reply that came before the look is late at most, not lost. Returns those
+    /// that were added.
+    pub(crate) fn look_for_more(&mut self) -> Vec<(i32, i64)> {
+        if self.chosen.is_some() || self.looked.elapsed() < LOOK_EVERY {
+            return Vec::new();
         }
         let looked = partition_count(self.consumer.client(), &self.topic, LOOK_FOR);
         self.looked = Instant::now();
         // If nobody answers, or the topic is gone for now, the next look is soon enough.
-        let Ok(count) = looked else { return };
+        let Ok(count) = looked else { return Vec::new() };
         if count <= self.count {
-            return;
+            return Vec::new();
         }
-        let mut added = TopicPartitionList::new();
-        for partition in self.count..count {
-            added.add_partition(&self.topic, partition);
-        }
-        let assigned = added
-            .set_all_offsets(Offset::Beginning)
-            .and_then(|()| self.consumer.incremental_assign(&added));
+        let added: Vec<_> = (self.count..count).map(|partition| (partition, 0)).collect();
+        let assigned = positions(&self.topic, &added)
+            .and_then(|list| self.consumer.incremental_assign(&list));
         match assigned {
             Ok(()) => {
-                tracing::info!(
-                    topic = self.topic,
-                    from = self.count,
-                    to = count,
-                    "partitions added"
-                );
+                tracing::info!(topic = self.topic, from = self.count, to = count, "more partitions");
                 self.count = count;
+                added
             }
-            Err(error) => self.observer.warn("cannot read partitions that were added", &error),
+            Err(error) => {
+                self.observer.warn("cannot read partitions that were added", &error);
+                Vec::new()
+            }
         }
     }
+}
+
+fn positions(topic: &str, starts: &[(i32, i64)]) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in starts {
+        list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+    }
+    Ok(list)
 }

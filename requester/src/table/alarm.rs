@@ -5,24 +5,26 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use super::moment::{Epoch, Moment};
+
 /// Deadlines that fall this close together are served by one wake-up.
 const GRAIN: Duration = Duration::from_millis(2);
 const NEVER: u64 = u64::MAX;
 
-/// The alarm that a thread sleeps on and that others set to an earlier instant.
+/// The alarm that a thread sleeps on and that others set to an earlier moment.
 #[derive(Debug)]
 pub(crate) struct Alarm {
-    epoch: Instant,
-    /// When the thread wakes, in nanoseconds since `epoch`.
+    epoch: Epoch,
+    /// When the thread wakes.
     wakes_at: AtomicU64,
     thread: OnceLock<Thread>,
     stopped: AtomicBool,
 }
 
 impl Alarm {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(epoch: Epoch) -> Self {
         Self {
-            epoch: Instant::now(),
+            epoch,
             wakes_at: AtomicU64::new(NEVER),
             thread: OnceLock::new(),
             stopped: AtomicBool::new(false),
@@ -30,8 +32,7 @@ impl Alarm {
     }
 
     /// Sees to it that the thread is awake by `deadline`.
-    pub(crate) fn set(&self, deadline: Instant) {
-        let at = self.nanos(deadline);
+    pub(crate) fn set(&self, Moment(at): Moment) {
         if at < self.wakes_at.load(Ordering::SeqCst)
             && at < self.wakes_at.fetch_min(at, Ordering::SeqCst)
         {
@@ -45,22 +46,22 @@ impl Alarm {
         self.unpark();
     }
 
-    /// Calls `expire` with the current instant whenever a deadline is due, until stopped.
+    /// Calls `expire` with the current moment whenever a deadline is due, until stopped.
     /// `expire` returns the next deadline it knows of.
-    pub(crate) fn run(&self, mut expire: impl FnMut(Instant) -> Option<Instant>) {
+    pub(crate) fn run(&self, mut expire: impl FnMut(Moment) -> Option<Moment>) {
         self.thread.get_or_init(thread::current);
         while !self.stopped.load(Ordering::SeqCst) {
             // Cleared before looking: a deadline that is set from here on lowers it again and
             // leaves a wake-up behind, so that none is slept through.
             self.wakes_at.store(NEVER, Ordering::SeqCst);
-            if let Some(next) = expire(Instant::now()) {
-                self.wakes_at.fetch_min(self.nanos(next), Ordering::SeqCst);
+            if let Some(Moment(next)) = expire(self.epoch.moment(Instant::now())) {
+                self.wakes_at.fetch_min(next, Ordering::SeqCst);
             }
             match self.wakes_at.load(Ordering::SeqCst) {
                 NEVER => thread::park(),
                 at => {
-                    let left = (self.epoch + Duration::from_nanos(at))
-                        .saturating_duration_since(Instant::now());
+                    let wake = self.epoch.instant(Moment(at));
+                    let left = wake.saturating_duration_since(Instant::now());
                     thread::park_timeout(left.max(GRAIN));
                 }
             }
@@ -72,11 +73,6 @@ impl Alarm {
             thread.unpark();
         }
     }
-
-    fn nanos(&self, instant: Instant) -> u64 {
-        let since = instant.saturating_duration_since(self.epoch);
-        u64::try_from(since.as_nanos()).unwrap_or(NEVER - 1)
-    }
 }
 
 #[cfg(test)]
@@ -86,19 +82,20 @@ mod tests {
 
     #[test]
     fn an_earlier_deadline_wakes_the_sleeper() {
-        let alarm = Arc::new(Alarm::new());
+        let epoch = Epoch::now();
+        let alarm = Arc::new(Alarm::new(epoch));
         let (woken, wakes) = mpsc::channel();
         let sleeper = thread::spawn({
             let alarm = Arc::clone(&alarm);
             move || {
                 alarm.run(|now| {
                     woken.send(now).expect("the test listens");
-                    Some(now + Duration::from_secs(3600))
+                    Some(Moment(now.0 + 3_600_000_000_000))
                 });
             }
         });
         wakes.recv().expect("looks once at the start");
-        let deadline = Instant::now() + Duration::from_millis(20);
+        let deadline = epoch.moment(Instant::now() + Duration::from_millis(20));
         alarm.set(deadline);
         // The first wake-up may be the one that was left behind by setting the alarm.
         while wakes.recv_timeout(Duration::from_secs(30)).expect("wakes") < deadline {

@@ -2,13 +2,18 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What may still be put in flight. Reserving never waits: past a cap it fails at once.
+use tokio::sync::Notify;
+
+/// What may still be put in flight. Reserving never waits: past a cap it fails at once, and
+/// whoever would rather wait is told when something was released.
 #[derive(Debug)]
 pub(crate) struct Budget {
     max_count: usize,
     max_bytes: usize,
     count: AtomicUsize,
     bytes: AtomicUsize,
+    waiting: AtomicUsize,
+    released: Notify,
 }
 
 /// The cap that a reservation would pass.
@@ -20,16 +25,24 @@ pub(crate) enum Exhausted {
 
 impl Budget {
     pub(crate) fn new(max_count: usize, max_bytes: usize) -> Self {
-        Self { max_count, max_bytes, count: AtomicUsize::new(0), bytes: AtomicUsize::new(0) }
+        Self {
+            max_count,
+            max_bytes,
+            count: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            released: Notify::new(),
+        }
     }
 
-    /// Reserves one call of `bytes`.
-    pub(crate) fn reserve(&self, bytes: usize) -> Result<(), Exhausted> {
-        if !add(&self.count, 1, self.max_count) {
-            return Err(Exhausted::Count(self.max_count));
+    /// Reserves one call of `bytes`, if fewer than `limit` are in flight.
+    pub(crate) fn reserve(&self, bytes: usize, limit: Option<usize>) -> Result<(), Exhausted> {
+        let max_count = limit.map_or(self.max_count, |limit| limit.min(self.max_count));
+        if !add(&self.count, 1, max_count) {
+            return Err(Exhausted::Count(max_count));
         }
         if !add(&self.bytes, bytes, self.max_bytes) {
-            self.count.fetch_sub(1, Ordering::Relaxed);
+            self.count.fetch_sub(1, Ordering::SeqCst);
             return Err(Exhausted::Bytes(self.max_bytes));
         }
         Ok(())
@@ -37,34 +50,93 @@ impl Budget {
 
     /// Gives back what a call reserved.
     pub(crate) fn release(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.count.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::SeqCst);
+        self.count.fetch_sub(1, Ordering::SeqCst);
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.released.notify_one();
+        }
+    }
+
+    /// The number of calls that hold a reservation.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Repeats `attempt` after each release until it yields something other than `None`.
+    pub(crate) async fn until<T>(&self, mut attempt: impl FnMut() -> Option<T>) -> T {
+        let _waiting = Waiting::new(&self.waiting);
+        loop {
+            let released = self.released.notified();
+            tokio::pin!(released);
+            // In line before looking: a release in between wakes this waiter.
+            released.as_mut().enable();
+            if let Some(done) = attempt() {
+                // Room may be left for the next one in line.
+                self.released.notify_one();
+                return done;
+            }
+            released.await;
+        }
     }
 }
 
-/// Adds first and takes back when that was too much: one atomic operation in the usual case.
-fn add(used: &AtomicUsize, amount: usize, max: usize) -> bool {
-    if used.fetch_add(amount, Ordering::Relaxed).saturating_add(amount) <= max {
-        return true;
+/// One who waits, for as long as it exists.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
     }
-    used.fetch_sub(amount, Ordering::Relaxed);
-    false
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Never above `max`, not even for a moment: someone else would be refused for nothing.
+fn add(used: &AtomicUsize, amount: usize, max: usize) -> bool {
+    let more = |used: usize| used.checked_add(amount).filter(|sum| *sum <= max);
+    used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     #[test]
     fn both_caps_hold_and_what_is_released_can_be_reserved() {
         let budget = Budget::new(2, 10);
-        assert_eq!(budget.reserve(11), Err(Exhausted::Bytes(10)));
-        assert_eq!(budget.count.load(Ordering::Relaxed), 0);
-        budget.reserve(6).expect("fits");
-        assert_eq!(budget.reserve(5), Err(Exhausted::Bytes(10)));
-        budget.reserve(4).expect("fits");
-        assert_eq!(budget.reserve(0), Err(Exhausted::Count(2)));
+        assert_eq!(budget.reserve(11, None), Err(Exhausted::Bytes(10)));
+        assert_eq!(budget.count(), 0);
+        budget.reserve(6, None).expect("fits");
+        assert_eq!(budget.reserve(0, Some(1)), Err(Exhausted::Count(1)));
+        assert_eq!(budget.reserve(5, None), Err(Exhausted::Bytes(10)));
+        budget.reserve(4, None).expect("fits");
+        assert_eq!(budget.reserve(0, None), Err(Exhausted::Count(2)));
         budget.release(6);
-        budget.reserve(6).expect("fits again");
+        budget.reserve(6, None).expect("fits again");
+    }
+
+    #[tokio::test]
+    async fn each_of_many_waiters_gets_its_turn() {
+        let budget = Arc::new(Budget::new(3, 1000));
+        let waiters: Vec<_> = (0..200)
+            .map(|_| {
+                let budget = Arc::clone(&budget);
+                tokio::spawn(async move {
+                    budget.until(|| budget.reserve(1, None).ok()).await;
+                    tokio::task::yield_now().await;
+                    budget.release(1);
+                })
+            })
+            .collect();
+        for waiter in waiters {
+            waiter.await.expect("no panic");
+        }
+        assert_eq!(budget.count(), 0);
     }
 }

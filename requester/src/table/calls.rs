@@ -1,28 +1,25 @@
 //! The waiting calls of one requester, and every way a call can end.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use antiphon_common::metrics::RequesterMetrics;
-use antiphon_common::{CorrelationId, Deadline, InstanceId, Outcome};
-use tokio::sync::oneshot;
+use antiphon_common::{Code, CorrelationId, Deadline, InstanceId, Outcome};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
+use super::adaptive::AdaptiveLimit;
 use super::alarm::Alarm;
 use super::budget::{Budget, Exhausted};
+use super::cancels::CancelRecords;
+use super::moment::{Epoch, Moment};
 use super::shards::Shards;
-use crate::call::Reply;
-use crate::call::{CallErrorKind, Failure};
+use super::waiting::{Answered, Cancel, Done, Ended, Other, Position, Waiting};
+use crate::call::{CallErrorKind, Failure, Name};
 
-pub(crate) type Ended = Result<Reply, Failure>;
-
-/// What is kept of a call while it waits.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    done: oneshot::Sender<Ended>,
-    sent_at: Instant,
-    size: usize,
-}
+/// The bit of a call's 62 that tells a ticket's request, whose reply nobody waits for here.
+const TICKET: u64 = 1 << 61;
 
 /// The calls of one instance.
 ///
@@ -32,24 +29,41 @@ pub(crate) struct Waiting {
 pub(crate) struct Calls {
     instance: InstanceId,
     table: Shards<Waiting>,
-    budget: Budget,
+    pub(crate) budget: Budget,
+    limit: Option<AdaptiveLimit>,
+    epoch: Epoch,
     alarm: Alarm,
     /// New calls are refused.
     closed: AtomicBool,
     /// All calls have ended: the threads end too.
     finished: AtomicBool,
-    metrics: RequesterMetrics,
+    /// Cancelled when new calls are refused, for those who wait to make one.
+    pub(crate) closing: CancellationToken,
+    /// Told when a call ends after new ones are refused.
+    drained: Notify,
+    pub(crate) cancels: CancelRecords,
+    pub(crate) metrics: RequesterMetrics,
 }
 
 impl Calls {
-    pub(crate) fn new(budget: Budget, metrics: RequesterMetrics) -> Arc<Self> {
+    pub(crate) fn new(
+        budget: Budget,
+        limit: Option<AdaptiveLimit>,
+        metrics: RequesterMetrics,
+    ) -> Arc<Self> {
+        let epoch = Epoch::now();
         Arc::new(Self {
             instance: InstanceId::random(),
             table: Shards::new(),
             budget,
-            alarm: Alarm::new(),
+            limit,
+            epoch,
+            alarm: Alarm::new(epoch),
             closed: AtomicBool::new(false),
             finished: AtomicBool::new(false),
+            closing: CancellationToken::new(),
+            drained: Notify::new(),
+            cancels: CancelRecords::default(),
             metrics,
         })
     }
@@ -58,69 +72,147 @@ impl Calls {
         self.instance
     }
 
-    pub(crate) fn metrics(&self) -> &RequesterMetrics {
-        &self.metrics
+    /// The id of a call of this instance.
+    pub(crate) fn id(&self, call: u64) -> CorrelationId {
+        CorrelationId::new(self.instance, call)
     }
 
-    /// Registers a call, before its request is produced: a reply cannot come too early.
+    /// Registers a call, before its request is produced: a reply cannot come too early. Gives
+    /// `done` back if the call is refused.
     pub(crate) fn register(
         &self,
         now: Instant,
         deadline: Deadline,
         size: usize,
-    ) -> Result<(CorrelationId, oneshot::Receiver<Ended>), Failure> {
-        self.budget.reserve(size).map_err(overloaded)?;
-        let (done, ended) = oneshot::channel();
-        let mut waiting = Waiting { done, sent_at: now, size };
-        let id = loop {
-            let id = CorrelationId::random(self.instance);
-            match self.table.insert(id.call(), deadline.instant(), waiting) {
-                Ok(()) => break id,
+        cancel: Cancel,
+        done: Done,
+    ) -> Result<u64, (Failure, Done)> {
+        let limit = self.limit.as_ref().map(AdaptiveLimit::limit);
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        if let Err(exhausted) = self.budget.reserve(size as usize, limit) {
+            return Err((overloaded(exhausted), done));
+        }
+        let deadline = self.epoch.moment(deadline.instant());
+        let mut waiting = Waiting { done, sent_at: self.epoch.moment(now), size, cancel };
+        let ticket = if waiting.done.is_submitted() { TICKET } else { 0 };
+        let call = loop {
+            let call = CorrelationId::random(self.instance).call() & !TICKET | ticket;
+            match self.table.insert(call, deadline, waiting) {
+                Ok(()) => break call,
                 Err(refused) => waiting = refused,
             }
         };
         self.metrics.in_flight.inc();
-        self.alarm.set(deadline.instant());
+        self.alarm.set(deadline);
         // Looked at after the entry is in the table: either this sees that the requester was
         // closed, or closing sees the entry.
-        if self.closed.load(Ordering::SeqCst) && self.take(id.call()).is_some() {
-            return Err(Failure::not_sent(CallErrorKind::Closed));
+        if self.closed.load(Ordering::SeqCst)
+            && let Some(waiting) = self.take(call)
+        {
+            return Err((Failure::not_sent(CallErrorKind::Closed), waiting.done));
         }
-        Ok((id, ended))
+        Ok(call)
     }
 
-    /// Takes out the call that a reply is for; `None`, and counted, if none waits for it.
-    pub(crate) fn answered(&self, call: u64) -> Option<Waiting> {
-        let waiting = self.take(call);
-        if waiting.is_none() {
-            self.metrics.late_replies.inc();
+    /// The call that a reply is for; `None`, and counted, if none waits for it.
+    pub(crate) fn answered(&self, call: u64) -> Option<Answered> {
+        let answered = self.table.remove_unless(call, |waiting| match &waiting.done {
+            Done::Future(_) => None,
+            Done::Other(other) => match &**other {
+                Other::Then(_) => None,
+                Other::Replies(pieces) => Some(Some(pieces.clone())),
+                // The reply of a ticket is found by its position; one that nobody waits for stays
+                // where it is until the acknowledgement, which cannot be far.
+                Other::Submitted(_) | Other::Cancelled(_) => Some(None),
+            },
+        });
+        match answered {
+            Some(Ok(waiting)) => {
+                self.freed(&waiting);
+                Some(Answered::Once(waiting))
+            }
+            Some(Err(Some(pieces))) => Some(Answered::Several(pieces)),
+            Some(Err(None)) => None,
+            // The reply to a ticket: whoever holds the ticket looks for it when he likes.
+            None if call & TICKET != 0 => None,
+            None => {
+                self.metrics.late_replies.inc();
+                None
+            }
         }
-        waiting
     }
 
     /// Ends a call that was [`answered`](Self::answered).
-    pub(crate) fn reply(&self, waiting: Waiting, reply: Ended) {
-        self.metrics.round_trip.observe(waiting.sent_at.elapsed().as_secs_f64());
-        self.end(waiting, reply);
+    pub(crate) fn reply(&self, call: u64, waiting: Waiting, reply: Ended) {
+        self.end(call, waiting, reply);
+    }
+
+    /// Ends a call that took several replies, and has them.
+    pub(crate) fn complete(&self, call: u64) {
+        if let Some(waiting) = self.take(call) {
+            self.observe(waiting.sent_at, true);
+            self.metrics.replies.inc();
+        }
+    }
+
+    /// Notes that a request is in its topic.
+    pub(crate) fn acknowledged(&self, call: u64, position: Position) {
+        let taken = self.table.remove_unless(call, |waiting| {
+            waiting.cancel = match waiting.cancel {
+                Cancel::Quiet => Cancel::Quiet,
+                _ => Cancel::Behind(position.partition),
+            };
+            match &waiting.done {
+                Done::Other(other) => match **other {
+                    Other::Submitted(_) | Other::Cancelled(_) => None,
+                    Other::Then(_) | Other::Replies(_) => Some(()),
+                },
+                Done::Future(_) => Some(()),
+            }
+        });
+        let Some(Ok(waiting)) = taken else { return };
+        self.freed(&waiting);
+        if let Done::Other(other) = waiting.done {
+            match *other {
+                Other::Submitted(submitted) => drop(submitted.send(Ok(position))),
+                Other::Cancelled(topic) => {
+                    self.cancels.send(&topic, position.partition, self.id(call));
+                }
+                Other::Then(_) | Other::Replies(_) => {}
+            }
+        }
     }
 
     /// Ends a call whose request failed on its way out.
     pub(crate) fn fail(&self, call: u64, failure: impl FnOnce() -> Failure) {
         if let Some(waiting) = self.take(call) {
-            self.end(waiting, Err(failure()));
+            self.end(call, waiting, Err(failure()));
         }
     }
 
     /// Forgets a call whose caller has gone.
-    pub(crate) fn cancel(&self, call: u64) {
-        if self.take(call).is_some() {
-            self.metrics.cancelled.inc();
+    pub(crate) fn cancel(&self, call: u64, topic: &Name) {
+        let taken = self.table.remove_unless(call, |waiting| {
+            let unacknowledged = waiting.cancel == Cancel::Unacknowledged;
+            unacknowledged.then(|| {
+                // Only a pointer is swapped under the lock; what it pointed to is dropped outside.
+                let cancelled = Box::new(Other::Cancelled(topic.clone()));
+                std::mem::replace(&mut waiting.done, Done::Other(cancelled))
+            })
+        });
+        let Some(taken) = taken else { return };
+        self.metrics.cancelled.inc();
+        if let Ok(waiting) = taken {
+            self.freed(&waiting);
+            if let Cancel::Behind(partition) = waiting.cancel {
+                self.cancels.send(topic, partition, self.id(call));
+            }
         }
     }
 
     /// Takes a call back that was never sent; the caller reports it.
-    pub(crate) fn withdraw(&self, call: u64) {
-        self.take(call);
+    pub(crate) fn withdraw(&self, call: u64) -> Option<Done> {
+        Some(self.take(call)?.done)
     }
 
     /// Counts a call that failed before it was registered or was withdrawn.
@@ -131,9 +223,9 @@ impl Calls {
     /// Ends calls as their deadlines pass, until [`Calls::close`].
     pub(crate) fn run_deadlines(&self) {
         self.alarm.run(|now| {
-            self.table.expire(now, |_, waiting| {
+            self.table.expire(now, |call, waiting| {
                 self.freed(&waiting);
-                self.end(waiting, Err(Failure::unknown(CallErrorKind::Timeout)));
+                self.end(call, waiting, Err(Failure::unknown(CallErrorKind::Timeout)));
             })
         });
     }
@@ -141,14 +233,15 @@ impl Calls {
     /// Refuses new calls.
     pub(crate) fn refuse(&self) {
         self.closed.store(true, Ordering::SeqCst);
+        self.closing.cancel();
     }
 
     /// Refuses new calls, and ends all that wait.
     pub(crate) fn close(&self) {
         self.refuse();
-        self.table.drain(|_, waiting| {
+        self.table.drain(|call, waiting| {
             self.freed(&waiting);
-            self.end(waiting, Err(Failure::unknown(CallErrorKind::Closed)));
+            self.end(call, waiting, Err(Failure::unknown(CallErrorKind::Closed)));
         });
         self.finished.store(true, Ordering::SeqCst);
         self.alarm.stop();
@@ -164,6 +257,21 @@ impl Calls {
         self.table.len()
     }
 
+    /// Returns when no call waits any more, after [`Calls::refuse`].
+    pub(crate) async fn drained(&self) {
+        while self.len() > 0 {
+            let drained = self.drained.notified();
+            if self.len() > 0 {
+                drained.await;
+            }
+        }
+    }
+
+    /// The instant by which every call that waits now will have ended.
+    pub(crate) fn all_end_by(&self) -> Option<Instant> {
+        self.table.latest_deadline().map(|latest| self.epoch.instant(latest))
+    }
+
     fn take(&self, call: u64) -> Option<Waiting> {
         let waiting = self.table.remove(call)?;
         self.freed(&waiting);
@@ -171,27 +279,64 @@ impl Calls {
     }
 
     fn freed(&self, waiting: &Waiting) {
-        self.budget.release(waiting.size);
+        self.budget.release(waiting.size as usize);
         self.metrics.in_flight.dec();
+        if self.closed.load(Ordering::SeqCst) && self.budget.count() == 0 {
+            self.drained.notify_waiters();
+        }
     }
 
-    fn end(&self, waiting: Waiting, ended: Ended) {
-        match &ended {
-            Ok(_) => &self.metrics.replies,
-            Err(Failure { kind: CallErrorKind::Status(_), .. }) => &self.metrics.error_replies,
+    fn end(&self, call: u64, waiting: Waiting, ended: Ended) {
+        if !waiting.is_cancelled() {
+            self.count(&waiting, &ended);
+        }
+        waiting.done.tell(Some(self.id(call)), ended);
+    }
+
+    fn count(&self, waiting: &Waiting, ended: &Ended) {
+        match ended {
+            Ok(_) => {
+                self.observe(waiting.sent_at, true);
+                &self.metrics.replies
+            }
+            Err(Failure { kind: CallErrorKind::Status(status), .. }) => {
+                self.observe(waiting.sent_at, !is_overload(status.code()));
+                &self.metrics.error_replies
+            }
             Err(Failure { kind: CallErrorKind::Timeout, .. }) => &self.metrics.timeouts,
             Err(Failure { outcome: Outcome::NotSent, .. }) => &self.metrics.not_sent,
             Err(_) => &self.metrics.unknown,
         }
         .inc();
-        // A caller that has just gone does not mind.
-        let _ = waiting.done.send(ended);
+        if let (Some(limit), Err(failure)) = (&self.limit, ended) {
+            let overload = match &failure.kind {
+                CallErrorKind::Timeout => true,
+                CallErrorKind::Status(status) => is_overload(status.code()),
+                _ => false,
+            };
+            if overload {
+                limit.on_overload(waiting.sent_at, self.epoch.moment(Instant::now()));
+            }
+        }
     }
+
+    fn observe(&self, sent_at: Moment, good: bool) {
+        let now = self.epoch.moment(Instant::now());
+        let round_trip = Duration::from_nanos(now.0.saturating_sub(sent_at.0));
+        self.metrics.round_trip.observe(round_trip.as_secs_f64());
+        if let Some(limit) = self.limit.as_ref().filter(|_| good) {
+            limit.on_reply(sent_at, self.budget.count(), now);
+        }
+    }
+}
+
+fn is_overload(code: Code) -> bool {
+    matches!(code, Code::ResourceExhausted | Code::Unavailable)
 }
 
 fn overloaded(exhausted: Exhausted) -> Failure {
     Failure::not_sent(CallErrorKind::Overloaded(match exhausted {
-        Exhausted::Count(max) => format!("max_in_flight is {max} calls"),
+        Exhausted::Count(max) => format!("at most {max} calls (max_in_flight, or less if adaptive)"),
         Exhausted::Bytes(max) => format!("max_in_flight_bytes is {max}"),
     }))
 }

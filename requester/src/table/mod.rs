@@ -1,10 +1,18 @@
 //! The calls in flight: a pure table, its shards and caps, and every way a call ends.
 
+mod adaptive;
 mod alarm;
 mod budget;
 mod calls;
+mod cancels;
 mod in_flight;
+mod moment;
 mod shards;
+mod waiting;
 
+pub(crate) use adaptive::AdaptiveLimit;
 pub(crate) use budget::Budget;
-pub(crate) use calls::{Calls, Ended, Waiting};
+pub(crate) use calls::Calls;
+pub(crate) use waiting::{
+    Answered, Cancel, Done, Ended, Piece, Pieces, Position,
+};

@@ -1,9 +1,9 @@
 //! The in-flight table shared between threads: shards under locks that are held for one operation.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use super::in_flight::InFlight;
+use super::moment::Moment;
 
 const SHARDS: usize = 16;
 
@@ -18,7 +18,7 @@ impl<T> Shards<T> {
         Self { shards: std::array::from_fn(|_| Mutex::new(InFlight::new())) }
     }
 
-    pub(crate) fn insert(&self, key: u64, deadline: Instant, value: T) -> Result<(), T> {
+    pub(crate) fn insert(&self, key: u64, deadline: Moment, value: T) -> Result<(), T> {
         self.shard(key).insert(key, deadline, value)
     }
 
@@ -26,10 +26,24 @@ impl<T> Shards<T> {
         self.shard(key).remove(key)
     }
 
-    /// Takes out every entry whose deadline is at or before `now`, and returns the earliest
-    /// deadline that is left. `ended` runs outside the lock.
-    pub(crate) fn expire(&self, now: Instant, mut ended: impl FnMut(u64, T)) -> Option<Instant> {
-        let mut next: Option<Instant> = None;
+    /// Looks at an entry, and takes it out unless `keep` makes something of it that lets it stay.
+    /// `keep` runs under the lock, so it must be short and must not panic.
+    pub(crate) fn remove_unless<K>(
+        &self,
+        key: u64,
+        keep: impl FnOnce(&mut T) -> Option<K>,
+    ) -> Option<Result<T, K>> {
+        let mut shard = self.shard(key);
+        match keep(shard.get_mut(key)?) {
+            Some(kept) => Some(Err(kept)),
+            None => shard.remove(key).map(Ok),
+        }
+    }
+
+    /// Takes out every entry whose deadline is at or before `now`, and returns a moment at which
+    /// to look again. `ended` runs outside the lock.
+    pub(crate) fn expire(&self, now: Moment, mut ended: impl FnMut(u64, T)) -> Option<Moment> {
+        let mut next: Option<Moment> = None;
         for shard in &self.shards {
             loop {
                 let mut table = lock(shard);
@@ -53,6 +67,11 @@ impl<T> Shards<T> {
                 ended(key, value);
             }
         }
+    }
+
+    /// The latest deadline of all entries that are in the table throughout the call.
+    pub(crate) fn latest_deadline(&self) -> Option<Moment> {
+        self.shards.iter().filter_map(|shard| lock(shard).latest_deadline()).max()
     }
 
     /// The number of entries at some moment during the call.

@@ -9,6 +9,8 @@ mod first_request;
 mod forged_replies;
 mod hostile_requests;
 mod limits;
+mod replier_cancellation;
+mod replier_streams;
 mod round_trip;
 mod routing;
 mod statuses;

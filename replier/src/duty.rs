@@ -1,0 +1,142 @@
+//! What the acknowledgement of a reply record completes: a request, or one part of a stream.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+
+use crate::tracker::Taken;
+
+/// The duty that goes with a record. Dropped without [`Duty::complete`], it leaves the request
+/// incomplete, so that it is handled again.
+#[derive(Debug)]
+pub(crate) enum Duty {
+    /// The record is the only reply.
+    Whole(Taken),
+    /// The record is one of several.
+    Part(Part),
+}
+
+/// A request that is answered by a stream: complete when all of its parts are.
+#[derive(Debug)]
+pub(crate) struct Streamed {
+    /// Taken out when the last part is gone.
+    taken: Option<Taken>,
+    /// Ends the stream without more records.
+    halt: CancellationToken,
+    /// A part was dropped that was not complete.
+    left: AtomicBool,
+}
+
+/// One record of a stream, and its place in the stream's window if it is an item.
+#[derive(Debug)]
+pub(crate) struct Part {
+    of: Arc<Streamed>,
+    completed: bool,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Duty {
+    /// The record is acknowledged, or can never be.
+    pub(crate) fn complete(self) {
+        match self {
+            Self::Whole(taken) => taken.complete(),
+            Self::Part(part) => part.complete(),
+        }
+    }
+
+    /// No more records are to follow this one.
+    pub(crate) fn halt(&self) {
+        if let Self::Part(part) = self {
+            part.of.halt.cancel();
+        }
+    }
+}
+
+impl Streamed {
+    /// Makes a stream of a request.
+    pub(crate) fn new(taken: Taken, halt: CancellationToken) -> Arc<Self> {
+        Arc::new(Self { taken: Some(taken), halt, left: AtomicBool::new(false) })
+    }
+
+    /// Whether no more records are to be sent.
+    pub(crate) fn is_halted(&self) -> bool {
+        self.halt.is_cancelled()
+    }
+
+    /// Adds a part. Whoever drives the stream holds one from the beginning, or the stream would be
+    /// complete whenever all that was sent so far is acknowledged.
+    pub(crate) fn part(self: &Arc<Self>, place: Option<OwnedSemaphorePermit>) -> Part {
+        Part { of: Arc::clone(self), completed: false, _place: place }
+    }
+}
+
+impl Part {
+    /// The part is acknowledged, or is not to be sent.
+    pub(crate) fn complete(mut self) {
+        self.completed = true;
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.completed {
+            self.of.left.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Streamed {
+    fn drop(&mut self) {
+        if let Some(taken) = self.taken.take().filter(|_| !*self.left.get_mut()) {
+            taken.complete();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tracker::{Outstanding, Tracker};
+    use antiphon_common::metrics::ReplierMetrics;
+    use proptest::prelude::*;
+
+    fn tracker() -> Arc<Tracker> {
+        Tracker::new("t".into(), 0, Outstanding::new(ReplierMetrics::new()))
+    }
+
+    proptest! {
+        /// Whatever the order in which parts end, the request is complete when the last one has
+        /// ended and not before; and it never is if one of them was left.
+        #[test]
+        fn complete_with_the_last_part(
+            ends in prop::collection::vec((prop::bool::weighted(0.9), any::<prop::sample::Index>()), 1..20),
+        ) {
+            let tracker = tracker();
+            let taken = tracker.take(7).expect("new");
+            let stream = Streamed::new(taken, CancellationToken::new());
+            let mut parts: Vec<Part> = ends.iter().map(|_| stream.part(None)).collect();
+            drop(stream);
+            for (completes, index) in &ends {
+                prop_assert_eq!(tracker.committable(), None);
+                let part = parts.swap_remove(index.index(parts.len()));
+                if *completes { part.complete() } else { drop(part) }
+            }
+            let all = ends.iter().all(|(completes, _)| *completes);
+            prop_assert_eq!(tracker.committable(), all.then_some(8));
+            prop_assert!(tracker.wait_idle(std::time::Instant::now()));
+        }
+    }
+
+    #[test]
+    fn a_part_can_halt_its_stream_and_a_whole_has_nothing_to_halt() {
+        let tracker = tracker();
+        let request = CancellationToken::new();
+        let stream = Streamed::new(tracker.take(0).expect("new"), request.child_token());
+        Duty::Part(stream.part(None)).halt();
+        assert!(stream.is_halted());
+        assert!(!request.is_cancelled(), "the request itself is not cancelled by that");
+        Duty::Whole(tracker.take(1).expect("new")).halt();
+    }
+}

@@ -1,0 +1,123 @@
+//! One queue for the answers of many calls.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use crate::call::{Ask, CallBuilder, CallError, CallErrorKind, Ending, Failure, Name, Reply};
+use antiphon_common::{Codec, CodecError, CorrelationId, Request};
+
+/// A queue that answers arrive in, in the order in which the calls end.
+///
+/// It is bounded by what is put in it: a call that would be one more than `capacity`, waiting for
+/// its answer or answered and not taken yet, is refused.
+///
+/// ```no_run
+/// # async fn example(requester: antiphon_requester::Requester) -> Result<(), antiphon_requester::CallError> {
+/// use antiphon_requester::RawRequest;
+///
+/// let mut replies = requester.replies(10_000);
+/// for symbol in ["ACME", "ABCD"] {
+///     requester.ask(RawRequest::new("quotes", symbol)).queue(&replies, symbol)?;
+/// }
+/// while let Some(queued) = replies.next().await {
+///     println!("{}: {:?}", queued.tag, queued.answer);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct ReplyQueue<G> {
+    answers: mpsc::UnboundedReceiver<Queued<G>>,
+    sender: mpsc::UnboundedSender<Queued<G>>,
+    /// Calls whose answer was not taken yet.
+    open: Arc<AtomicUsize>,
+    capacity: usize,
+}
+
+/// The answer of one call in a queue.
+#[derive(Debug)]
+pub struct Queued<G> {
+    /// What the call was queued with.
+    pub tag: G,
+    /// The request topic.
+    pub topic: Name,
+    /// The call's id; `None` if it was refused before it had one.
+    pub correlation_id: Option<CorrelationId>,
+    /// How it ended.
+    pub answer: Result<Reply, CallError>,
+}
+
+impl<G> ReplyQueue<G> {
+    pub(crate) fn new(capacity: usize) -> Self {
+        let (sender, answers) = mpsc::unbounded_channel();
+        Self { answers, sender, open: Arc::new(AtomicUsize::new(0)), capacity }
+    }
+
+    /// The next answer; `None` when all have been taken.
+    pub async fn next(&mut self) -> Option<Queued<G>> {
+        if self.open.load(Ordering::SeqCst) == 0 {
+            return None;
+        }
+        let queued = self.answers.recv().await;
+        self.open.fetch_sub(1, Ordering::SeqCst);
+        queued
+    }
+
+    /// The next answer, if there is one already. It never waits.
+    pub fn try_next(&mut self) -> Option<Queued<G>> {
+        let queued = self.answers.try_recv().ok()?;
+        self.open.fetch_sub(1, Ordering::SeqCst);
+        Some(queued)
+    }
+
+    /// The number of calls whose answer was not taken yet.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    fn enter(&self) -> Result<(), Failure> {
+        let more = |open: usize| (open < self.capacity).then_some(open + 1);
+        match self.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Failure::not_sent(CallErrorKind::Overloaded(format!(
+                "the queue of replies takes {}",
+                self.capacity
+            )))),
+        }
+    }
+}
+
+impl<G> Queued<G> {
+    /// The answer of a call for a request of type `R`.
+    ///
+    /// # Errors
+    /// The call's own error; a payload of another form is the inner error.
+    pub fn decode<R: Request>(self) -> Result<Result<R::Reply, CodecError>, CallError> {
+        Ok(<R::Codec as Codec<R::Reply>>::decode(&self.answer?.payload))
+    }
+}
+
+impl<A: Ask> CallBuilder<'_, A> {
+    /// Sends the request; its answer, good or bad, arrives in `queue` with `tag`.
+    ///
+    /// # Errors
+    /// [`CallErrorKind::Overloaded`] if the queue is full. Any other fault arrives in the queue.
+    pub fn queue<G: Send + 'static>(self, queue: &ReplyQueue<G>, tag: G) -> Result<(), CallError> {
+        let topic = self.topic_of();
+        if let Err(full) = queue.enter() {
+            return Err(CallError::new(full, topic, None, Instant::now().elapsed()));
+        }
+        let sender = queue.sender.clone();
+        self.then(move |ending: Ending| {
+            let correlation_id = ending.id;
+            let answer = ending.decode(Ok);
+            // Nobody takes answers any more if the queue is gone.
+            let _ = sender.send(Queued { tag, topic, correlation_id, answer });
+        });
+        Ok(())
+    }
+}

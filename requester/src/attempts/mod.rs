@@ -1,0 +1,9 @@
+//! Calls that are made more than once, or later: retries, hedges, and waiting for room.
+
+mod policy;
+mod retry_budget;
+mod run;
+
+pub use policy::{Hedge, RetryPolicy};
+pub(crate) use retry_budget::RetryBudget;
+pub(crate) use run::Plan;

@@ -1,0 +1,248 @@
+//! Makes a call as often as its plan says, and waits where it may.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use antiphon_common::{Deadline, Outcome};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout_at};
+
+use super::{Hedge, RetryPolicy};
+use crate::call::{Call, CallError, CallErrorKind, Decode, Failure, Prepared, Reply, Task};
+use crate::routing::Inbox;
+use crate::session::Session;
+use crate::table::{Calls, Done, Ended};
+
+/// How often a call may be made.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Plan {
+    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) hedge: Option<Hedge>,
+}
+
+/// One call, whatever the number of times that it is made.
+struct Attempts {
+    /// Not kept alive by it: the last handle's drop ends all calls.
+    session: Weak<Session>,
+    calls: Arc<Calls>,
+    inbox: Arc<Inbox>,
+    prepared: Prepared,
+    plan: Plan,
+    deadline: Deadline,
+    made: AtomicU32,
+}
+
+impl Plan {
+    /// The call is made once.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.retry.is_none() && self.hedge.is_none()
+    }
+}
+
+impl Session {
+    /// Makes a call in a task of its own.
+    pub(crate) fn attempt(
+        self: &Arc<Self>,
+        prepared: Prepared,
+        plan: Plan,
+        started: Instant,
+    ) -> (Task, oneshot::Receiver<Box<Ended>>) {
+        let (done, ended) = oneshot::channel();
+        let topic = prepared.topic.clone();
+        let deadline = prepared.options.deadline_from(started);
+        let attempts = Attempts {
+            session: Arc::downgrade(self),
+            calls: Arc::clone(&self.calls),
+            inbox: Arc::clone(&self.inbox),
+            prepared,
+            plan,
+            deadline,
+            made: AtomicU32::new(0),
+        };
+        let task = self.tasks.spawn(async move {
+            let ended = attempts.run().await;
+            // The caller may have gone.
+            let _ = done.send(Box::new(ended));
+        });
+        (Task { handle: task.abort_handle(), topic }, ended)
+    }
+
+    /// Asks a question that is kept, once.
+    pub(crate) fn ask<T>(self: &Arc<Self>, prepared: Prepared, decode: Decode<T>) -> Call<T> {
+        let now = Instant::now();
+        let (done, ended) = oneshot::channel();
+        let deadline = prepared.options.deadline_from(now);
+        match self.send(&prepared.question(1), deadline, now, Done::Future(done)) {
+            Ok(entry) => Call::waiting(ended, entry, now, decode),
+            Err((failure, _)) if self.waits_for(&failure.kind) => {
+                let (task, ended) = self.attempt(prepared, Plan::default(), now);
+                Call::made_by(task, ended, now, decode)
+            }
+            Err((failure, _)) => {
+                self.calls.count_not_sent();
+                Call::refused(failure, prepared.topic, now, decode)
+            }
+        }
+    }
+
+    /// Whether a call that fails like this waits instead.
+    pub(crate) fn waits_for(&self, kind: &CallErrorKind) -> bool {
+        match kind {
+            CallErrorKind::Overloaded(_) => self.settings.waits_when_full(),
+            CallErrorKind::NotPositioned => true,
+            _ => false,
+        }
+    }
+
+    /// Whether any call of this requester may have to wait before it is sent.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.settings.waits_when_full() || self.inbox.partition().is_err()
+    }
+}
+
+impl Attempts {
+    async fn run(&self) -> Ended {
+        let mut surest = Outcome::NotSent;
+        loop {
+            if let Some(session) = self.session.upgrade() {
+                session.retries.deposit(Instant::now());
+            }
+            let mut failure = match self.hedged().await {
+                Ok(reply) => return Ok(reply),
+                Err(failure) => failure,
+            };
+            let retry = self.back_off(&failure);
+            // What an earlier attempt may have done is not undone by a later one.
+            surest = surest.max(failure.outcome);
+            failure.outcome = surest;
+            match retry {
+                Some(delay) => sleep(delay).await,
+                None => return Err(failure),
+            }
+        }
+    }
+
+    fn back_off(&self, failure: &Failure) -> Option<std::time::Duration> {
+        let policy = self.plan.retry.as_ref()?;
+        if !may_pass(&failure.kind) {
+            return None;
+        }
+        let code = match &failure.kind {
+            CallErrorKind::Status(status) => Some(status.code()),
+            _ => None,
+        };
+        let delay = policy.next(
+            self.made.load(Ordering::Relaxed),
+            failure.outcome,
+            self.prepared.options.idempotent,
+            code,
+            self.deadline.remaining(),
+            random(),
+        )?;
+        let session = self.session.upgrade()?;
+        session.retries.withdraw(Instant::now()).then_some(delay)
+    }
+
+    /// Makes the call, and makes it again beside the first if that takes long.
+    async fn hedged(&self) -> Ended {
+        let hedge = self.plan.hedge.filter(|_| self.prepared.options.idempotent);
+        let Some(hedge) = hedge else { return self.once().await };
+        let mut running = FuturesUnordered::new();
+        running.push(self.once());
+        let mut left = hedge.max;
+        loop {
+            tokio::select! {
+                Some(ended) = running.next() => match ended {
+                    Err(_) if !running.is_empty() => {}
+                    ended => return ended,
+                },
+                () = sleep(hedge.after), if left > 0 => {
+                    left -= 1;
+                    let session = self.session.upgrade();
+                    if session.is_some_and(|session| session.retries.withdraw(Instant::now())) {
+                        running.push(self.once());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn once(&self) -> Ended {
+        let attempt = self.made.fetch_add(1, Ordering::Relaxed) + 1;
+        if attempt > 1 {
+            self.calls.metrics.attempts.inc();
+        }
+        let call = match self.send(attempt) {
+            Ok(call) => call,
+            Err(failure) if self.waits_for(&failure.kind) => {
+                let sent = timeout_at(self.deadline.instant().into(), self.wait_and_send(attempt));
+                match sent.await {
+                    Ok(sent) => sent.inspect_err(|_| self.calls.count_not_sent())?,
+                    // What it waited for says more than that the time is up.
+                    Err(_) => {
+                        self.calls.count_not_sent();
+                        return Err(failure);
+                    }
+                }
+            }
+            Err(failure) => {
+                self.calls.count_not_sent();
+                return Err(failure);
+            }
+        };
+        call.await.map_err(CallError::into_failure)
+    }
+
+    async fn wait_and_send(&self, attempt: u32) -> Result<Call<Reply>, Failure> {
+        let closed = || Failure::not_sent(CallErrorKind::Closed);
+        tokio::select! {
+            () = self.inbox.positioned() => {}
+            () = self.calls.closing.cancelled() => return Err(closed()),
+        }
+        let room = self.calls.budget.until(|| match self.send(attempt) {
+            Err(failure) if self.waits_for(&failure.kind) => None,
+            sent => Some(sent),
+        });
+        tokio::select! {
+            sent = room => sent,
+            () = self.calls.closing.cancelled() => Err(closed()),
+        }
+    }
+
+    fn send(&self, attempt: u32) -> Result<Call<Reply>, Failure> {
+        let Some(session) = self.session.upgrade() else {
+            return Err(Failure::not_sent(CallErrorKind::Closed));
+        };
+        let now = Instant::now();
+        let (done, ended) = oneshot::channel();
+        let question = self.prepared.question(attempt);
+        match session.send(&question, self.deadline, now, Done::Future(done)) {
+            Ok(entry) => Ok(Call::waiting(ended, entry, now, Ok)),
+            Err((failure, _)) => Err(failure),
+        }
+    }
+
+    fn waits_for(&self, kind: &CallErrorKind) -> bool {
+        self.session.upgrade().is_some_and(|session| session.waits_for(kind))
+    }
+}
+
+/// Whether trying again may help, if it is allowed.
+fn may_pass(kind: &CallErrorKind) -> bool {
+    matches!(
+        kind,
+        CallErrorKind::Status(_)
+            | CallErrorKind::Produce(_)
+            | CallErrorKind::Overloaded(_)
+            | CallErrorKind::NotPositioned
+    )
+}
+
+/// From 0 to 1, to spread retries.
+fn random() -> f64 {
+    let bits = getrandom::u32().unwrap_or(u32::MAX / 2);
+    f64::from(bits) / (f64::from(u32::MAX) + 1.0)
+}

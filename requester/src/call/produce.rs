@@ -1,0 +1,102 @@
+//! How a question goes out: limits, registration, headers, producer. It never waits.
+
+use std::time::Instant;
+
+use antiphon_common::Deadline;
+use antiphon_common::wire::RequestHeadersOut;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::BaseRecord;
+
+use super::error::{CallErrorKind, Failure};
+use super::options::Question;
+use super::pending::Entry;
+use crate::session::Session;
+use crate::table::{Cancel, Done};
+
+/// A call that was not sent: why, and who is to be told.
+pub(crate) type Refused = (Failure, Done);
+
+impl Session {
+    /// Sends a question. `done` is told how the call ends, or handed back if it could not be sent.
+    pub(crate) fn send(
+        &self,
+        question: &Question<'_>,
+        deadline: Deadline,
+        now: Instant,
+        done: Done,
+    ) -> Result<Entry, Refused> {
+        if let Err(failure) = self.check(question, deadline, now) {
+            return Err((failure, done));
+        }
+        let options = question.options;
+        let acknowledged = options.cancellable || done.is_submitted();
+        let cancel = if options.cancellable { Cancel::Unacknowledged } else { Cancel::Quiet };
+        let call = self.calls.register(now, deadline, question.size(), cancel, done)?;
+        // From here on the entry is taken out again, whatever happens.
+        let entry = Entry::new(self.calls.clone(), call, question.topic.clone());
+        let refused = |failure: Failure| {
+            let done = self.calls.withdraw(call);
+            // If somebody else has just ended the call, its end has been told already.
+            (failure, done.unwrap_or_else(Done::nobody))
+        };
+        // Read after the registration: when a lease moves, the old partition is read until those
+        // calls have ended that were registered before.
+        let reply_partition = match self.inbox.partition() {
+            Ok(partition) => partition,
+            Err(not_ready) => return Err(refused(Failure::not_sent(not_ready.into()))),
+        };
+        let headers = RequestHeadersOut {
+            correlation_id: entry.id(),
+            reply_topic: self.inbox.topic(),
+            reply_partition,
+            deadline_ms: deadline.to_unix_millis_at(now),
+            endpoint: question.endpoint.map(|name| name.as_str()),
+            content_type: question.content_type.map(|name| name.as_str()),
+            attempt: question.attempt,
+            idempotency_key: options.idempotency_key.as_deref(),
+            cancellable: options.cancellable,
+            application: &options.headers,
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "checked to be 64 bits at compile time"
+        )]
+        let mut record = BaseRecord::with_opaque_to(question.topic, call as usize)
+            .payload(question.payload)
+            .headers(headers.write());
+        record.key = options.key.as_deref();
+        record.partition = options.partition;
+        match self.producers.send(record, acknowledged) {
+            Ok(()) => Ok(entry),
+            Err(error) => Err(refused(Failure::not_sent(refusal(error)))),
+        }
+    }
+
+    fn check(
+        &self,
+        question: &Question<'_>,
+        deadline: Deadline,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        question.options.check()?;
+        let (size, max) = (question.payload.len(), self.settings.max_request_bytes);
+        if size > max {
+            return Err(Failure::not_sent(CallErrorKind::TooLarge { size, max }));
+        }
+        if deadline.instant() <= now {
+            return Err(Failure::not_sent(CallErrorKind::Timeout));
+        }
+        Ok(())
+    }
+}
+
+/// A record's opaque value is a pointer's width, and a call's key is 62 bits.
+const _: () = assert!(usize::BITS >= 64, "antiphon needs a 64-bit target");
+
+fn refusal(error: KafkaError) -> CallErrorKind {
+    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) {
+        let limit = "the producer's queue is full (queue.buffering.max.messages, …kbytes)";
+        return CallErrorKind::Overloaded(limit.to_owned());
+    }
+    CallErrorKind::Produce(error)
+}
