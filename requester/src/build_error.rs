@@ -1,6 +1,6 @@
 //! Why a requester could not start.
 
-use antiphon_common::kafka::TopicError;
+use antiphon_common::kafka::{ManageError, TopicError};
 use rdkafka::error::KafkaError;
 
 /// A requester could not start.
@@ -26,6 +26,9 @@ pub enum BuildError {
         /// How many there are.
         count: i32,
     },
+    /// A topic could not be created.
+    #[error("{0}")]
+    Topics(#[source] ManageError),
     /// The end of a reply partition could not be found.
     #[error("cannot find the end of the reply topic: {0}{1}")]
     Position(#[source] KafkaError, String),

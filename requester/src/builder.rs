@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Instant;
 
 use antiphon_common::config::{KafkaSettings, ReplyPartition, RequesterSettings, WhenFull};
-use antiphon_common::kafka::Observer;
+use antiphon_common::kafka::{Observer, WantedTopic, ensure_topics};
 use antiphon_common::metrics::RequesterMetrics;
 use tokio::sync::oneshot;
 
@@ -36,6 +36,7 @@ pub struct RequesterBuilder {
     kafka: KafkaSettings,
     settings: RequesterSettings,
     reply_topic: String,
+    wanted: Vec<WantedTopic>,
     metrics: RequesterMetrics,
 }
 
@@ -45,6 +46,7 @@ impl RequesterBuilder {
             kafka,
             settings: RequesterSettings::default(),
             reply_topic: String::new(),
+            wanted: Vec::new(),
             metrics: RequesterMetrics::new(),
         }
     }
@@ -63,6 +65,14 @@ impl RequesterBuilder {
     #[must_use]
     pub fn reply_partition(mut self, partition: ReplyPartition) -> Self {
         self.settings.reply_partition = partition;
+        self
+    }
+
+    /// Creates those of these topics that do not exist yet, when the requester starts. Without it,
+    /// no topic is ever created.
+    #[must_use]
+    pub fn ensure_topics(mut self, topics: impl IntoIterator<Item = WantedTopic>) -> Self {
+        self.wanted.extend(topics);
         self
     }
 
@@ -106,7 +116,12 @@ impl RequesterBuilder {
     /// within `start_timeout_ms`. A lazy start fails for wrong settings only.
     pub async fn build(self) -> Result<Requester, BuildError> {
         self.check()?;
-        let Self { kafka, settings, reply_topic, metrics } = self;
+        let Self { kafka, settings, reply_topic, wanted, metrics } = self;
+        if !wanted.is_empty() {
+            ensure_topics(&kafka, &wanted, settings.start_timeout())
+                .await
+                .map_err(BuildError::Topics)?;
+        }
         let budget = Budget::new(settings.max_in_flight, settings.max_in_flight_bytes);
         let limit = settings.adaptive_in_flight.then(|| {
             let max = settings.max_in_flight;
@@ -162,7 +177,11 @@ impl RequesterBuilder {
             let what = "no reply topic is named; call `.reply_topic(\"<request topic>.replies\")`";
             return Err(BuildError::Setting(what.to_owned()));
         }
-        let Self { kafka, settings, .. } = self;
+        let Self { kafka, settings, wanted, .. } = self;
+        if settings.lazy_start && !wanted.is_empty() {
+            let what = "a lazy start creates no topics; leave out `.lazy()` or `.ensure_topics(…)`";
+            return Err(BuildError::Setting(what.to_owned()));
+        }
         let valid = kafka.validate().and_then(|()| settings.validate());
         valid.map_err(|error| BuildError::Setting(error.to_string()))
     }

@@ -10,6 +10,7 @@
 
 mod answers;
 mod attempts;
+pub mod blocking;
 mod build_error;
 mod builder;
 mod call;

@@ -88,7 +88,10 @@ fn wrong_command_lines() {
         (&["reply", "t"], "<--echo|--upper|--command <COMMAND>>"),
         (&["shout"], "unrecognized subcommand 'shout'"),
         (&["call", "t", "hi", "--timeout", "5"], "`5` is not a duration such as 500ms, 2s or 1m"),
-        (&["call", "t", "hi", "--reply-partition", "x"], "neither `auto`, `shared` nor a partition number"),
+        (
+            &["call", "t", "hi", "--reply-partition", "x"],
+            "neither `auto`, `shared` nor a partition number",
+        ),
         (&["call", "t", "hi", "-X", "linger.ms"], "`linger.ms` is not name=value"),
         (&["call", "t", "hi", "-X", "linger=1"], "No such configuration property: \"linger\""),
         (&["call", "t", "hi", "-X", "linger.ms=soon"], "the Kafka property `linger.ms`"),

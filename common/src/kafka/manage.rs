@@ -34,6 +34,49 @@ pub enum ManageError {
     Client(#[from] KafkaError),
 }
 
+/// A topic that is to exist, and how it is made if it does not.
+///
+/// ```
+/// # use std::time::Duration;
+/// use antiphon_common::kafka::WantedTopic;
+///
+/// let replies = WantedTopic::new("quotes.replies", 12)
+///     .replication(3)
+///     .retention(Duration::from_secs(3600));
+/// # let _ = replies;
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedTopic {
+    name: String,
+    partitions: i32,
+    replication: Option<i32>,
+    retention: Option<Duration>,
+}
+
+impl WantedTopic {
+    /// A topic of this name and number of partitions, with the brokers' own replication and
+    /// retention.
+    #[must_use]
+    pub fn new(name: impl Into<String>, partitions: i32) -> Self {
+        Self { name: name.into(), partitions, replication: None, retention: None }
+    }
+
+    /// The number of replicas of each partition.
+    #[must_use]
+    pub fn replication(mut self, replicas: i32) -> Self {
+        self.replication = Some(replicas);
+        self
+    }
+
+    /// How long records are kept. For replies, the longest time-out and the longest time that a
+    /// ticket may wait.
+    #[must_use]
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.retention = Some(retention);
+        self
+    }
+}
+
 /// Creates topics with this number of partitions and the brokers' default replication. Topics
 /// that exist already stay as they are, and need no right to create any.
 ///
@@ -48,19 +91,45 @@ pub async fn create_topics(
     partitions: i32,
     timeout: Duration,
 ) -> Result<(), ManageError> {
+    let wanted: Vec<_> = topics.iter().map(|name| WantedTopic::new(*name, partitions)).collect();
+    ensure_topics(kafka, &wanted, timeout).await
+}
+
+/// Creates those of the topics that do not exist. Others stay as they are, and need no right to
+/// create any.
+///
+/// # Errors
+/// [`ManageError`] if the brokers refuse, or none answers within `timeout`.
+///
+/// # Panics
+/// If the look-up, which has a thread of its own, cannot be started.
+pub async fn ensure_topics(
+    kafka: &KafkaSettings,
+    wanted: &[WantedTopic],
+    timeout: Duration,
+) -> Result<(), ManageError> {
     let lookup = lookup_config(kafka);
-    let topics: Vec<String> = topics.iter().map(ToString::to_string).collect();
-    let missing = on_own_thread("antiphon-lookup", move || missing(&lookup, topics, timeout))
+    let names: Vec<String> = wanted.iter().map(|topic| topic.name.clone()).collect();
+    let missing = on_own_thread("antiphon-lookup", move || missing(&lookup, names, timeout))
         .await
         .expect("the look-up starts and does not panic")?;
     if missing.is_empty() {
         return Ok(());
     }
     let admin: AdminClient<DefaultClientContext> = kafka.admin().create()?;
-    // -1 asks for the broker's own default.
-    let wanted: Vec<_> = missing
+    let absent = wanted.iter().filter(|topic| missing.contains(&topic.name));
+    let absent: Vec<_> = absent.map(|topic| (topic, topic.retention_ms())).collect();
+    let wanted: Vec<_> = absent
         .iter()
-        .map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(-1)))
+        .map(|(topic, retention)| {
+            // -1 asks for the broker's own default.
+            let replication = TopicReplication::Fixed(topic.replication.unwrap_or(-1));
+            let new = NewTopic::new(&topic.name, topic.partitions, replication);
+            match retention {
+                Some(retention) => new.set("retention.ms", retention),
+                None => new,
+            }
+        })
         .collect();
     let options =
         AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
@@ -73,6 +142,12 @@ pub async fn create_topics(
         }
     }
     Ok(())
+}
+
+impl WantedTopic {
+    fn retention_ms(&self) -> Option<String> {
+        self.retention.map(|retention| retention.as_millis().to_string())
+    }
 }
 
 /// Deletes topics and all that is in them. Topics that do not exist are no fault.

@@ -10,6 +10,6 @@ mod topics;
 pub use cause::Cause;
 pub use close::close_behind;
 pub use log_gate::LogGate;
-pub use manage::{ManageError, create_topics, delete_topics};
+pub use manage::{ManageError, WantedTopic, create_topics, delete_topics, ensure_topics};
 pub use observer::Observer;
 pub use topics::{TopicError, look_up, partition_count};

@@ -38,6 +38,9 @@ pub struct RequesterMetrics {
     pub lease_moves: IntCounter,
     /// `antiphon_requester_attempts_total`: retries and hedges that were sent.
     pub attempts: IntCounter,
+    /// `antiphon_requester_ticket_replies_total`: replies to tickets that came by while no call waits
+    /// for them.
+    pub ticket_replies: IntCounter,
     /// `antiphon_requester_ticket_scans_total`: scans of reply partitions for tickets.
     pub ticket_scans: IntCounter,
     calls: IntCounterVec,
@@ -66,6 +69,7 @@ impl RequesterMetrics {
         registry.register(Box::new(self.leased_partitions.clone()))?;
         registry.register(Box::new(self.lease_moves.clone()))?;
         registry.register(Box::new(self.attempts.clone()))?;
+        registry.register(Box::new(self.ticket_replies.clone()))?;
         registry.register(Box::new(self.ticket_scans.clone()))
     }
 
@@ -118,6 +122,10 @@ impl RequesterMetrics {
             attempts: IntCounter::new(
                 "antiphon_requester_attempts_total",
                 "Retries and hedges that were made.",
+            )?,
+            ticket_replies: IntCounter::new(
+                "antiphon_requester_ticket_replies_total",
+                "Replies to tickets that came by.",
             )?,
             ticket_scans: IntCounter::new(
                 "antiphon_requester_ticket_scans_total",

@@ -127,11 +127,16 @@ impl ReplyPartitions {
             return Vec::new();
         }
         let added: Vec<_> = (self.count..count).map(|partition| (partition, 0)).collect();
-        let assigned = positions(&self.topic, &added)
-            .and_then(|list| self.consumer.incremental_assign(&list));
+        let assigned =
+            positions(&self.topic, &added).and_then(|list| self.consumer.incremental_assign(&list));
         match assigned {
             Ok(()) => {
-                tracing::info!(topic = self.topic, from = self.count, to = count, "more partitions");
+                tracing::info!(
+                    topic = self.topic,
+                    from = self.count,
+                    to = count,
+                    "more partitions"
+                );
                 self.count = count;
                 added
             }

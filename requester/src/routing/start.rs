@@ -30,10 +30,7 @@ pub(crate) struct Replies {
 
 /// Reads replies on the current thread until the requester is closed. Says through `positioned`
 /// whether it has a position; a lazy start goes on trying.
-pub(crate) fn read_replies(
-    replies: &Replies,
-    positioned: oneshot::Sender<Result<(), BuildError>>,
-) {
+pub(crate) fn read_replies(replies: &Replies, positioned: oneshot::Sender<Result<(), BuildError>>) {
     let partitions = match replies.position() {
         Ok(Some(partitions)) => partitions,
         Ok(None) => return,

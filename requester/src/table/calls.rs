@@ -1,7 +1,7 @@
 //! The waiting calls of one requester, and every way a call can end.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use antiphon_common::metrics::RequesterMetrics;
@@ -133,8 +133,11 @@ impl Calls {
             }
             Some(Err(Some(pieces))) => Some(Answered::Several(pieces)),
             Some(Err(None)) => None,
-            // The reply to a ticket: whoever holds the ticket looks for it when he likes.
-            None if call & TICKET != 0 => None,
+            // Whoever holds a ticket looks for its reply when he likes.
+            None if call & TICKET != 0 => {
+                self.metrics.ticket_replies.inc();
+                None
+            }
             None => {
                 self.metrics.late_replies.inc();
                 None
@@ -336,7 +339,7 @@ fn is_overload(code: Code) -> bool {
 
 fn overloaded(exhausted: Exhausted) -> Failure {
     Failure::not_sent(CallErrorKind::Overloaded(match exhausted {
-        Exhausted::Count(max) => format!("at most {max} calls (max_in_flight, or less if adaptive)"),
+        Exhausted::Count(max) => format!("max_in_flight is {max} calls"),
         Exhausted::Bytes(max) => format!("max_in_flight_bytes is {max}"),
     }))
 }

@@ -102,4 +102,3 @@ impl Hasher for RandomKey {
         self.0 = key.rotate_left(8);
     }
 }
-

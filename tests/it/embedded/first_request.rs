@@ -14,7 +14,7 @@ use crate::support::waiting::bounded;
 async fn the_first_reply_is_never_missed() {
     let broker = embedded(3);
     let _replier = start(&broker, echo(QUOTES)).await;
-    for routing in [ReplyPartition::Shared, ReplyPartition::Fixed(1)] {
+    for routing in [ReplyPartition::Auto, ReplyPartition::Shared, ReplyPartition::Fixed(1)] {
         for round in 0..50 {
             let builder = Requester::builder(settings(&broker)).reply_topic(REPLIES);
             let (requester, metrics) = build(builder.reply_partition(routing)).await;

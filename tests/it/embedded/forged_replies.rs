@@ -41,10 +41,12 @@ fn forgeries(me: InstanceId, waiting: CorrelationId) -> [(&'static str, Vec<Forg
     foreign.push(reply([0; 16]));
     foreign.push(reply([0xff; 16]));
 
-    let mine = (0..FORGERIES).map(|_| reply(CorrelationId::random(me).to_bytes()));
+    // The first of a call's bits tells a ticket's request, whose reply is nobody's to wait for.
+    let call = || CorrelationId::random(me).call() & !(1 << 61);
+    let mine = (0..FORGERIES).map(|_| reply(CorrelationId::new(me, call()).to_bytes()));
     let mut late: Vec<_> = mine.collect();
-    // Every single bit of the call, turned over.
-    late.extend((66..128).map(flipped));
+    // Every other bit of the call, turned over.
+    late.extend((67..128).map(flipped));
 
     // The right id is of no help to a record that is broken.
     let malformed = vec![

@@ -48,7 +48,7 @@ async fn more_requesters_than_partitions_share_them_and_each_gets_its_own() {
 async fn the_first_reply_is_never_missed() {
     let (topic, replies) = topics("first", 2);
     let replier = start(kafka(), echo(&topic)).await;
-    for routing in [ReplyPartition::Shared, ReplyPartition::Fixed(1)] {
+    for routing in [ReplyPartition::Auto, ReplyPartition::Shared, ReplyPartition::Fixed(1)] {
         for round in 0..15 {
             let builder = Requester::builder(settings(kafka())).reply_topic(&replies);
             let (requester, metrics) = build(builder.reply_partition(routing)).await;

@@ -1,6 +1,7 @@
 //! Requesters with their metrics at hand.
 
 use antiphon::Requester;
+use antiphon::config::ReplyPartition;
 use antiphon::metrics::RequesterMetrics;
 use antiphon::requester::RequesterBuilder;
 use antiphon_testkit::TestBroker;
@@ -10,7 +11,8 @@ use super::waiting::bounded;
 
 /// A requester whose replies come to `replies`, in shared routing.
 pub(crate) async fn requester(broker: &TestBroker, replies: &str) -> (Requester, RequesterMetrics) {
-    build(Requester::builder(settings(broker)).reply_topic(replies)).await
+    let builder = Requester::builder(settings(broker)).reply_topic(replies);
+    build(builder.reply_partition(ReplyPartition::Shared)).await
 }
 
 /// Builds a requester.

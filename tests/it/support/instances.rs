@@ -119,10 +119,13 @@ impl Instance {
 
     /// Lets it end its calls and leave.
     pub(crate) async fn stop(mut self) -> Report {
-        self.child.stdin.as_mut().unwrap().write_all(b"stop\n").await.unwrap();
+        // Held until the end: the instance takes its close for the death of this process.
+        let mut leash = self.child.stdin.take().unwrap();
+        leash.write_all(b"stop\n").await.unwrap();
         let report = serde_json::from_str(&self.line(REPORT).await).unwrap();
         let ended = bounded("an instance ends", self.child.wait()).await.unwrap();
         assert!(ended.success(), "{ended}");
+        drop(leash);
         report
     }
 
