@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use antiphon_common::CorrelationId;
 use futures::Stream;
+use prometheus::IntCounter;
 use tokio::sync::mpsc;
 
-use super::sequence::Sequence;
+use super::sequence::{Overflow, Sequence};
 use crate::call::{
     Ask, CallBuilder, CallError, CallErrorKind, Decode, Ending, Entry, Failure, Name,
 };
@@ -36,7 +37,7 @@ pub struct Replies<T> {
     topic: Name,
     started: Instant,
     decode: Decode<T>,
-    max: usize,
+    late_replies: IntCounter,
 }
 
 impl<A: Ask> CallBuilder<'_, A> {
@@ -86,7 +87,7 @@ impl<A: Ask> CallBuilder<'_, A> {
             topic,
             started,
             decode: A::decode,
-            max,
+            late_replies: self.session.calls.metrics.late_replies.clone(),
         }
     }
 }
@@ -100,8 +101,10 @@ impl<T> Replies<T> {
 
     fn take_in(&mut self, Piece { position, ended }: Piece) -> Result<(), Failure> {
         self.answered = true;
-        let max = self.max;
-        let overflow = |_| Failure::executed(CallErrorKind::Overflow { max });
+        let overflow = |Overflow { cap: max, gap }: Overflow| {
+            let missing = gap.map(|gap| gap.start);
+            Failure::executed(CallErrorKind::Overflow { max, missing })
+        };
         match position {
             // A reply that is no part of a stream is the whole of it.
             None => match ended {
@@ -134,6 +137,7 @@ impl<T> Replies<T> {
     /// Takes the entry out of the table, if the stream is complete.
     fn complete(&mut self) {
         self.finished = true;
+        self.late_replies.inc_by(self.sequence.dropped());
         if let Some(entry) = self.entry.take() {
             entry.complete();
         }

@@ -8,7 +8,8 @@ use std::ops::Range;
 ///
 /// Items are numbered from 0. The end carries the number of items and a value: how the stream
 /// ended. A request that is delivered again is answered again, so what was seen is dropped and
-/// counted; of two ends that disagree, the first holds.
+/// counted. Of ends that disagree the lowest holds: an item that cannot be delivered is replaced by
+/// an end, when later items may be out already.
 #[derive(Debug)]
 pub(crate) struct Sequence<T, E> {
     /// The position of the next item to come out.
@@ -64,9 +65,11 @@ impl<T, E> Sequence<T, E> {
 
     /// Notes that the stream has `items` items in all, and how it ended. Items beyond are dropped.
     pub(crate) fn end(&mut self, items: u64, value: E) {
-        if self.end.is_some() {
+        if let Some(known) = &self.end {
             self.dropped += 1;
-            return;
+            if known.at <= items || self.is_complete() {
+                return;
+            }
         }
         self.dropped += self.held.split_off(&items).len() as u64;
         self.end = Some(End { at: items, value: Some(value) });
@@ -175,15 +178,22 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_two_ends_holds() {
-        let mut sequence = Sequence::new(10);
-        sequence.push(0, 0).unwrap();
-        sequence.push(2, 2).unwrap();
-        sequence.end(1, "first");
-        sequence.end(3, "second");
-        sequence.push(1, 1).unwrap();
-        assert_eq!(pop_all(&mut sequence), [0]);
-        assert_eq!((sequence.dropped(), sequence.take_end()), (3, Some("first")));
+    fn the_lowest_of_several_ends_holds() {
+        for order in [["low", "high"], ["high", "low"]] {
+            let mut sequence = Sequence::new(10);
+            for seq in [0, 2, 3] {
+                sequence.push(seq, seq).unwrap();
+            }
+            for end in order {
+                sequence.end(if end == "low" { 1 } else { 4 }, end);
+            }
+            sequence.push(1, 1).unwrap();
+            assert_eq!(pop_all(&mut sequence), [0]);
+            // Items 1, 2 and 3, and an end.
+            assert_eq!((sequence.dropped(), sequence.take_end()), (4, Some("low")));
+            sequence.end(0, "later");
+            assert_eq!(sequence.take_end(), None, "it has ended");
+        }
     }
 
     #[test]

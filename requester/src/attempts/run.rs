@@ -105,16 +105,18 @@ impl Session {
 
 impl Attempts {
     async fn run(&self) -> Ended {
+        if let Some(session) = self.session.upgrade() {
+            session.retries.deposit(Instant::now());
+        }
         let mut surest = Outcome::NotSent;
+        let mut tries = 0;
         loop {
-            if let Some(session) = self.session.upgrade() {
-                session.retries.deposit(Instant::now());
-            }
             let mut failure = match self.hedged().await {
                 Ok(reply) => return Ok(reply),
                 Err(failure) => failure,
             };
-            let retry = self.back_off(&failure);
+            tries += 1;
+            let retry = self.back_off(tries, &failure);
             // What an earlier attempt may have done is not undone by a later one.
             surest = surest.max(failure.outcome);
             failure.outcome = surest;
@@ -125,7 +127,7 @@ impl Attempts {
         }
     }
 
-    fn back_off(&self, failure: &Failure) -> Option<std::time::Duration> {
+    fn back_off(&self, tries: u32, failure: &Failure) -> Option<std::time::Duration> {
         let policy = self.plan.retry.as_ref()?;
         if !may_pass(&failure.kind) {
             return None;
@@ -135,7 +137,7 @@ impl Attempts {
             _ => None,
         };
         let delay = policy.next(
-            self.made.load(Ordering::Relaxed),
+            tries,
             failure.outcome,
             self.prepared.options.idempotent,
             code,
@@ -153,14 +155,23 @@ impl Attempts {
         let mut running = FuturesUnordered::new();
         running.push(self.once());
         let mut left = hedge.max;
+        let mut surest = Outcome::NotSent;
+        let mut slow = Box::pin(sleep(hedge.after));
         loop {
             tokio::select! {
                 Some(ended) = running.next() => match ended {
-                    Err(_) if !running.is_empty() => {}
-                    ended => return ended,
+                    Ok(reply) => return Ok(reply),
+                    Err(mut failure) => {
+                        surest = surest.max(failure.outcome);
+                        if running.is_empty() {
+                            failure.outcome = surest;
+                            return Err(failure);
+                        }
+                    }
                 },
-                () = sleep(hedge.after), if left > 0 => {
+                () = &mut slow, if left > 0 => {
                     left -= 1;
+                    slow.as_mut().reset((Instant::now() + hedge.after).into());
                     let session = self.session.upgrade();
                     if session.is_some_and(|session| session.retries.withdraw(Instant::now())) {
                         running.push(self.once());

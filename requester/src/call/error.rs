@@ -59,10 +59,12 @@ pub enum CallErrorKind {
     },
     /// The answer is a stream without items, where one reply was expected.
     EmptyStream,
-    /// More replies of a stream were waiting to be taken than `stream_buffer` allows.
+    /// More replies of a stream were waiting than `stream_buffer` allows.
     Overflow {
         /// The limit.
         max: usize,
+        /// The first that they wait for; `None` if they wait to be taken.
+        missing: Option<u64>,
     },
 }
 
@@ -178,11 +180,14 @@ impl fmt::Display for CallErrorKind {
                 write!(f, "reply {missing} of the stream is missing; {next} was the next to come")
             }
             Self::EmptyStream => f.write_str("the answer is a stream without items"),
-            Self::Overflow { max } => write!(
+            Self::Overflow { max, missing: None } => write!(
                 f,
                 "more than {max} replies waited to be taken; take them faster, or raise \
                  stream_buffer"
             ),
+            Self::Overflow { max, missing: Some(missing) } => {
+                write!(f, "{max} replies wait for reply {missing} of the stream, which is missing")
+            }
         }
     }
 }

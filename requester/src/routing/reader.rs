@@ -130,7 +130,7 @@ impl Reader {
             Answered::Several(pieces) => {
                 if pieces.sender.try_send(piece).is_err() && !pieces.sender.is_closed() {
                     let max = pieces.sender.max_capacity();
-                    let overflow = CallErrorKind::Overflow { max };
+                    let overflow = CallErrorKind::Overflow { max, missing: None };
                     self.calls.fail(call, || Failure::executed(overflow));
                 }
             }

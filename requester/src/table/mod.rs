@@ -8,7 +8,9 @@ mod cancels;
 mod in_flight;
 mod moment;
 mod shards;
+mod slab;
 mod waiting;
+mod wheel;
 
 pub(crate) use adaptive::AdaptiveLimit;
 pub(crate) use budget::Budget;

@@ -73,6 +73,11 @@ impl<A: Clone, S> Search<A, S> {
         }
     }
 
+    /// Sets the most bytes of replies that are kept for each partition that is not read yet.
+    pub(super) fn keep(&mut self, cap: usize) {
+        self.cap = cap;
+    }
+
     /// Takes a waiter. It ends at once if its reply is kept.
     pub(super) fn enlist(&mut self, sought: Sought, now_unix_ms: u64, sink: S) {
         let partitions = sought.starts.iter().map(|start| start.partition);
@@ -91,6 +96,13 @@ impl<A: Clone, S> Search<A, S> {
     /// The partitions whose ends somebody needs to know, for [`Search::looked`].
     pub(super) fn unlooked(&self) -> Vec<i32> {
         self.unlooked.keys().copied().collect()
+    }
+
+    /// Has the ends of all partitions that are read looked up: a position is not what it was.
+    pub(super) fn doubt(&mut self) {
+        for partition in self.indexes.keys() {
+            self.unlooked.entry(*partition).or_default();
+        }
     }
 
     /// Takes the ends of a partition, which were looked up just now. Returns whether the position

@@ -1,0 +1,66 @@
+//! A record of the reply topic as an answer: to which request, and what it says.
+
+use antiphon_common::wire::{Caps, ReplyHeaders};
+use antiphon_common::{Code, CorrelationId, Status};
+use bytes::Bytes;
+use rdkafka::message::{BorrowedMessage, Message};
+
+use crate::call::{CallErrorKind, Failure, Reply};
+
+/// What a kept answer costs beside its bytes.
+const OVERHEAD: usize = 256;
+
+/// What a replier answered. Clones share their bytes.
+#[derive(Debug, Clone)]
+pub(super) enum Answer {
+    Good(Reply),
+    Error(Status),
+}
+
+impl Answer {
+    /// Reads a record; `None` if it is not the first reply to a request.
+    ///
+    /// It need not be the reply to a request of this instance: tickets outlive instances.
+    pub(super) fn read(record: &BorrowedMessage<'_>) -> Option<(CorrelationId, Self)> {
+        let headers = antiphon_native::headers(record).ok()?;
+        let mut headers = ReplyHeaders::read(headers, Caps::default()).ok()?;
+        let id = CorrelationId::from_bytes(headers.correlation_id().ok()?)?;
+        // Of a stream of replies the first one counts.
+        if headers.position().ok()?.is_some_and(|position| position.seq > 0) {
+            return None;
+        }
+        // Copied, for the record belongs to a fetch buffer.
+        let payload = record.payload().map_or_else(Bytes::new, Bytes::copy_from_slice);
+        let answer = match headers.code() {
+            Code::Ok => Self::Good(Reply {
+                payload,
+                key: record.key().map(Bytes::copy_from_slice),
+                headers: headers.take_application(),
+                partition: record.partition(),
+                offset: record.offset(),
+            }),
+            code => Self::Error(Status::new(code, headers.error_message()).with_details(payload)),
+        };
+        Some((id, answer))
+    }
+
+    /// The bytes that the answer holds.
+    pub(super) fn size(&self) -> usize {
+        let held = match self {
+            Self::Good(reply) => {
+                reply.payload.len()
+                    + reply.key.as_ref().map_or(0, Bytes::len)
+                    + reply.headers.size()
+            }
+            Self::Error(status) => status.message().len() + status.details().len(),
+        };
+        held + OVERHEAD
+    }
+
+    pub(super) fn into_result(self) -> Result<Reply, Failure> {
+        match self {
+            Self::Good(reply) => Ok(reply),
+            Self::Error(status) => Err(Failure::executed(CallErrorKind::Status(status))),
+        }
+    }
+}
