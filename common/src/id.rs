@@ -14,7 +14,7 @@ const VARIANT_RFC: u128 = 0b10 << 62;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct InstanceId(u64);
 
-/// Identifies one request: the instance that sent it and 62 random bits.
+/// Identifies one request: the instance that sent it and 62 bits of its own.
 ///
 /// On the wire it is a UUID of version 8 ([RFC 9562, section 5.8]): 48 bits of the instance, the
 /// version, 12 more bits of the instance, the variant, and the 62 bits of the call. So a requester
