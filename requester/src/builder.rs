@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use antiphon_common::config::{KafkaSettings, ReplyPartition, RequesterSettings, WhenFull};
 use antiphon_common::kafka::{Observer, WantedTopic, ensure_topics};
@@ -16,8 +16,10 @@ use crate::producers::Producers;
 use crate::requester::Requester;
 use crate::routing::{Inbox, Replies, read_replies};
 use crate::session::Session;
+use crate::store::PendingStore;
 use crate::table::{AdaptiveLimit, Budget, Calls};
 use crate::tasks::Tasks;
+use crate::ticket::{Redeemer, TicketKey};
 
 /// Room for headers and framing beside the payload.
 const RECORD_OVERHEAD: usize = 16 * 1024;
@@ -29,15 +31,19 @@ const SLOW_SHARE: u32 = 4;
 /// Retries and hedges of all calls together: so many for a hundred calls, and some besides.
 const RETRY_PERCENT: u32 = 20;
 const RETRIES_PER_SECOND: u32 = 10;
+/// How long looking for a reply may take that is not waited for.
+const POLL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Puts a requester together.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RequesterBuilder {
     kafka: KafkaSettings,
     settings: RequesterSettings,
     reply_topic: String,
     wanted: Vec<WantedTopic>,
     metrics: RequesterMetrics,
+    ticket_key: Option<TicketKey>,
+    store: Option<Arc<dyn PendingStore>>,
 }
 
 impl RequesterBuilder {
@@ -48,6 +54,8 @@ impl RequesterBuilder {
             reply_topic: String::new(),
             wanted: Vec::new(),
             metrics: RequesterMetrics::new(),
+            ticket_key: None,
+            store: None,
         }
     }
 
@@ -106,6 +114,22 @@ impl RequesterBuilder {
         self
     }
 
+    /// Seals tickets with this key, and refuses those that are not sealed with it. All requesters
+    /// that redeem each other's tickets need the same key.
+    #[must_use]
+    pub fn ticket_key(mut self, key: TicketKey) -> Self {
+        self.ticket_key = Some(key);
+        self
+    }
+
+    /// Keeps submitted requests in a store until they are settled, so that they survive this
+    /// process. Each process needs a store of its own.
+    #[must_use]
+    pub fn store(mut self, store: impl PendingStore) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
     /// Starts the requester.
     ///
     /// It is ready when this returns: the reply reader has an explicit position in each of its
@@ -116,7 +140,7 @@ impl RequesterBuilder {
     /// within `start_timeout_ms`. A lazy start fails for wrong settings only.
     pub async fn build(self) -> Result<Requester, BuildError> {
         self.check()?;
-        let Self { kafka, settings, reply_topic, wanted, metrics } = self;
+        let Self { kafka, settings, reply_topic, wanted, metrics, ticket_key, store } = self;
         if !wanted.is_empty() {
             ensure_topics(&kafka, &wanted, settings.start_timeout())
                 .await
@@ -145,6 +169,13 @@ impl RequesterBuilder {
                 }
             }
         });
+        let redeemer = Redeemer::new(
+            kafka.clone(),
+            inbox.topic().to_owned(),
+            ticket_key.clone(),
+            POLL_PATIENCE,
+            calls.metrics.ticket_scans.clone(),
+        );
         let session = Session {
             calls: Arc::clone(&calls),
             kafka: kafka.clone(),
@@ -153,6 +184,9 @@ impl RequesterBuilder {
             producers,
             retries: RetryBudget::new(RETRY_PERCENT, RETRIES_PER_SECOND, Instant::now()),
             tasks: Tasks::here().map_err(BuildError::Thread)?,
+            redeemer,
+            ticket_key,
+            store,
         };
         // From here on the session's drop ends the threads that are started below.
         let requester = Requester::new(session);

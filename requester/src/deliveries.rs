@@ -7,7 +7,7 @@ use antiphon_common::kafka::Observer;
 use antiphon_native::Persistence;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
@@ -33,7 +33,13 @@ impl ProducerContext for Deliveries {
                 self.calls.acknowledged(call as u64, position);
             }
             Err((error, record)) => self.calls.fail(call as u64, || Failure {
-                kind: CallErrorKind::Produce(error.clone()),
+                kind: match error.rdkafka_error_code() {
+                    // Given up by the requester itself, when it was closed.
+                    Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {
+                        CallErrorKind::Closed
+                    }
+                    _ => CallErrorKind::Produce(error.clone()),
+                },
                 outcome: match antiphon_native::persistence(record) {
                     Persistence::NotPersisted => Outcome::NotSent,
                     Persistence::PossiblyPersisted | Persistence::Persisted => Outcome::Unknown,

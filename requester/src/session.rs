@@ -9,8 +9,10 @@ use antiphon_common::config::{KafkaSettings, RequesterSettings};
 use crate::attempts::RetryBudget;
 use crate::producers::Producers;
 use crate::routing::Inbox;
+use crate::store::PendingStore;
 use crate::table::Calls;
 use crate::tasks::Tasks;
+use crate::ticket::{Redeemer, TicketKey};
 
 /// One requester, whatever the number of its handles.
 pub(crate) struct Session {
@@ -21,6 +23,9 @@ pub(crate) struct Session {
     pub(crate) producers: Arc<Producers>,
     pub(crate) retries: RetryBudget,
     pub(crate) tasks: Tasks,
+    pub(crate) redeemer: Redeemer,
+    pub(crate) ticket_key: Option<TicketKey>,
+    pub(crate) store: Option<Arc<dyn PendingStore>>,
 }
 
 /// How long the reports of requests that are given up may take.
@@ -39,6 +44,7 @@ impl Session {
             let _ = self.within(PURGE, calls.drained()).await;
         }
         calls.close();
+        self.redeemer.close();
         left
     }
 

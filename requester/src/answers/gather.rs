@@ -58,22 +58,27 @@ enum Targets {
     Repliers(usize),
 }
 
+/// Room is made for all answers at once.
+const MAX_REPLIERS: usize = 10_000;
+
 /// Looks at the good answers so far.
 type Enough<T> = Box<dyn FnMut(&[&T]) -> bool + Send>;
 
 impl<'r, A: Ask> CallBuilder<'r, A> {
-    /// Sends the request to several topics, once each.
+    /// Sends the request to several topics, once each. Retries and hedges are for each by itself.
     pub fn scatter<N: Into<Name>>(self, topics: impl IntoIterator<Item = N>) -> Gather<'r, A> {
         Gather::new(self, Targets::Topics(topics.into_iter().map(Into::into).collect()))
     }
 
-    /// Sends the request to every partition of its topic, once each.
+    /// Sends the request to every partition of its topic, once each. Retries and hedges are for
+    /// each by itself.
     pub fn scatter_partitions(self) -> Gather<'r, A> {
         Gather::new(self, Targets::Partitions)
     }
 
     /// Sends the request once, and takes the replies of `repliers` repliers, each of a consumer
-    /// group of its own.
+    /// group of its own: at most 10,000. Retries and hedges do not apply, and it does not wait for
+    /// room.
     pub fn gather(self, repliers: usize) -> Gather<'r, A> {
         Gather::new(self, Targets::Repliers(repliers))
     }
@@ -98,7 +103,8 @@ impl<'r, A: Ask> Gather<'r, A> {
 
     /// Sends what can be sent at once; what it returns does the rest.
     fn begin(self) -> BoxFuture<'r, Result<Gathered<A::Answer>, CallError>> {
-        let Self { call, targets, finish, enough } = self;
+        let Self { mut call, targets, finish, enough } = self;
+        let plan = std::mem::take(&mut call.plan);
         let (started, topic, session) = (Instant::now(), call.topic_of(), call.session);
         let deadline = call.deadline_from(started);
         let failed = move |failure| CallError::new(failure, topic, None, started.elapsed());
@@ -107,7 +113,12 @@ impl<'r, A: Ask> Gather<'r, A> {
             Targets::Repliers(count) => *count,
             Targets::Partitions => usize::MAX,
         };
-        if let Err(what) = finish.check(known) {
+        let too_many = matches!(targets, Targets::Repliers(count) if count > MAX_REPLIERS);
+        let checked = match too_many {
+            true => Err(format!("repliers: {known} are too many; name at most {MAX_REPLIERS}")),
+            false => finish.check(known),
+        };
+        if let Err(what) = checked {
             return ready(Err(failed(Failure::not_sent(CallErrorKind::Invalid(what))))).boxed();
         }
         if let Targets::Repliers(count) = targets {
@@ -116,10 +127,12 @@ impl<'r, A: Ask> Gather<'r, A> {
                 Err(error) => ready(Err(error)).boxed(),
             };
         }
-        let prepared = match call.prepare() {
+        let mut prepared = match call.prepare() {
             Ok(prepared) => prepared,
             Err(failure) => return ready(Err(failed(failure))).boxed(),
         };
+        // One deadline for all that follows, looking the partitions up included.
+        prepared.options.deadline = Some(deadline);
         Box::pin(async move {
             let targets: Vec<Target> = match targets {
                 Targets::Topics(topics) => topics.into_iter().map(Target::Topic).collect(),
@@ -139,7 +152,7 @@ impl<'r, A: Ask> Gather<'r, A> {
             }
             let mut running: FuturesUnordered<_> = targets
                 .iter()
-                .map(|target| session.ask(aimed(&prepared, target), A::decode))
+                .map(|target| session.ask(aimed(&prepared, target), plan.clone(), A::decode))
                 .enumerate()
                 .map(|(index, call)| call.map(move |result| (index, result)))
                 .collect();
@@ -158,8 +171,20 @@ impl<'r, A: Ask> IntoFuture for Gather<'r, A> {
     type Output = Result<Gathered<A::Answer>, CallError>;
     type IntoFuture = BoxFuture<'r, Self::Output>;
 
-    fn into_future(self) -> Self::IntoFuture {
-        self.begin()
+    fn into_future(mut self) -> Self::IntoFuture {
+        let (started, topic) = (Instant::now(), self.call.topic_of());
+        let Some(token) = self.call.cancel_on.take() else { return self.begin() };
+        let gathering = self.begin();
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                gathered = gathering => gathered,
+                () = token.cancelled() => {
+                    let cancelled = Failure::unknown(CallErrorKind::Cancelled);
+                    Err(CallError::new(cancelled, topic, None, started.elapsed()))
+                }
+            }
+        })
     }
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use antiphon_common::{CodecError, CorrelationId, Request};
 use tokio::sync::mpsc;
 
 use crate::call::{Ask, CallBuilder, CallError, CallErrorKind, Ending, Failure, Name, Reply};
-use antiphon_common::{Codec, CodecError, CorrelationId, Request};
 
 /// A queue that answers arrive in, in the order in which the calls end.
 ///
@@ -97,7 +97,7 @@ impl<G> Queued<G> {
     /// # Errors
     /// The call's own error; a payload of another form is the inner error.
     pub fn decode<R: Request>(self) -> Result<Result<R::Reply, CodecError>, CallError> {
-        Ok(<R::Codec as Codec<R::Reply>>::decode(&self.answer?.payload))
+        Ok(self.answer?.decode::<R>())
     }
 }
 

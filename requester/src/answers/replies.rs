@@ -9,6 +9,7 @@ use antiphon_common::CorrelationId;
 use futures::Stream;
 use prometheus::IntCounter;
 use tokio::sync::mpsc;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::sequence::{Overflow, Sequence};
 use crate::call::{
@@ -38,6 +39,8 @@ pub struct Replies<T> {
     started: Instant,
     decode: Decode<T>,
     late_replies: IntCounter,
+    /// Ends the stream when somebody else cancels.
+    cancelled: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl<A: Ask> CallBuilder<'_, A> {
@@ -59,8 +62,9 @@ impl<A: Ask> CallBuilder<'_, A> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn stream(self) -> Replies<A::Answer> {
+    pub fn stream(mut self) -> Replies<A::Answer> {
         let started = Instant::now();
+        let cancelled = self.cancel_on.take().map(|token| Box::pin(token.cancelled_owned()));
         let max = self.session.settings.stream_buffer;
         let (sender, pieces) = mpsc::channel(max);
         let fate = Arc::new(Mutex::new(None));
@@ -88,6 +92,7 @@ impl<A: Ask> CallBuilder<'_, A> {
             started,
             decode: A::decode,
             late_replies: self.session.calls.metrics.late_replies.clone(),
+            cancelled,
         }
     }
 }
@@ -97,6 +102,11 @@ impl<T> Replies<T> {
     #[must_use]
     pub fn correlation_id(&self) -> Option<CorrelationId> {
         self.id
+    }
+
+    fn is_cancelled(&mut self, cx: &mut Context<'_>) -> bool {
+        let cancelled = self.cancelled.as_mut();
+        cancelled.is_some_and(|cancelled| cancelled.as_mut().poll(cx).is_ready())
     }
 
     fn take_in(&mut self, Piece { position, ended }: Piece) -> Result<(), Failure> {
@@ -164,15 +174,20 @@ impl<T> Stream for Replies<T> {
                 self.complete();
                 return Poll::Ready(last.map(|failure| self.ending(Err(failure))));
             }
-            let failure = match ready!(self.pieces.poll_recv(cx)) {
-                Some(piece) => match self.take_in(piece) {
-                    Ok(()) => continue,
-                    Err(failure) => failure,
-                },
-                // The call has left the table: why, is said there.
-                None => {
-                    let fate = self.fate.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    fate.unwrap_or_else(|| Failure::unknown(CallErrorKind::Closed))
+            // First, or a stream that never pauses could not be cancelled.
+            let failure = if self.is_cancelled(cx) {
+                Failure::unknown(CallErrorKind::Cancelled)
+            } else {
+                match ready!(self.pieces.poll_recv(cx)) {
+                    Some(piece) => match self.take_in(piece) {
+                        Ok(()) => continue,
+                        Err(failure) => failure,
+                    },
+                    // The call has left the table: why, is said there.
+                    None => {
+                        let fate = self.fate.lock().unwrap_or_else(PoisonError::into_inner).take();
+                        fate.unwrap_or_else(|| Failure::unknown(CallErrorKind::Closed))
+                    }
                 }
             };
             self.finished = true;

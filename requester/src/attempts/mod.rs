@@ -2,8 +2,10 @@
 
 mod policy;
 mod retry_budget;
+mod room;
 mod run;
 
 pub use policy::{Hedge, RetryPolicy};
 pub(crate) use retry_budget::RetryBudget;
+pub(crate) use room::Room;
 pub(crate) use run::Plan;

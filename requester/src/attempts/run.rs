@@ -8,9 +8,9 @@ use antiphon_common::{Deadline, Outcome};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::sleep;
 
-use super::{Hedge, RetryPolicy};
+use super::{Hedge, RetryPolicy, Room};
 use crate::call::{Call, CallError, CallErrorKind, Decode, Failure, Prepared, Reply, Task};
 use crate::routing::Inbox;
 use crate::session::Session;
@@ -70,15 +70,24 @@ impl Session {
         (Task { handle: task.abort_handle(), topic }, ended)
     }
 
-    /// Asks a question that is kept, once.
-    pub(crate) fn ask<T>(self: &Arc<Self>, prepared: Prepared, decode: Decode<T>) -> Call<T> {
+    /// Asks a question that is kept.
+    pub(crate) fn ask<T>(
+        self: &Arc<Self>,
+        prepared: Prepared,
+        plan: Plan,
+        decode: Decode<T>,
+    ) -> Call<T> {
         let now = Instant::now();
+        if !plan.is_plain() {
+            let (task, ended) = self.attempt(prepared, plan, now);
+            return Call::made_by(task, ended, now, decode);
+        }
         let (done, ended) = oneshot::channel();
         let deadline = prepared.options.deadline_from(now);
         match self.send(&prepared.question(1), deadline, now, Done::Future(done)) {
             Ok(entry) => Call::waiting(ended, entry, now, decode),
             Err((failure, _)) if self.waits_for(&failure.kind) => {
-                let (task, ended) = self.attempt(prepared, Plan::default(), now);
+                let (task, ended) = self.attempt(prepared, plan, now);
                 Call::made_by(task, ended, now, decode)
             }
             Err((failure, _)) => {
@@ -121,7 +130,11 @@ impl Attempts {
             surest = surest.max(failure.outcome);
             failure.outcome = surest;
             match retry {
-                Some(delay) => sleep(delay).await,
+                Some(delay) => tokio::select! {
+                    () = sleep(delay) => {}
+                    // No attempt follows any more, so it ends with the last one.
+                    () = self.calls.closing.cancelled() => return Err(failure),
+                },
                 None => return Err(failure),
             }
         }
@@ -186,41 +199,10 @@ impl Attempts {
         if attempt > 1 {
             self.calls.metrics.attempts.inc();
         }
-        let call = match self.send(attempt) {
-            Ok(call) => call,
-            Err(failure) if self.waits_for(&failure.kind) => {
-                let sent = timeout_at(self.deadline.instant().into(), self.wait_and_send(attempt));
-                match sent.await {
-                    Ok(sent) => sent.inspect_err(|_| self.calls.count_not_sent())?,
-                    // What it waited for says more than that the time is up.
-                    Err(_) => {
-                        self.calls.count_not_sent();
-                        return Err(failure);
-                    }
-                }
-            }
-            Err(failure) => {
-                self.calls.count_not_sent();
-                return Err(failure);
-            }
-        };
+        let room = Room { calls: &self.calls, inbox: &self.inbox, deadline: self.deadline };
+        let sent = room.wait(|failure| self.waits_for(&failure.kind), || self.send(attempt)).await;
+        let call = sent.inspect_err(|_| self.calls.count_not_sent())?;
         call.await.map_err(CallError::into_failure)
-    }
-
-    async fn wait_and_send(&self, attempt: u32) -> Result<Call<Reply>, Failure> {
-        let closed = || Failure::not_sent(CallErrorKind::Closed);
-        tokio::select! {
-            () = self.inbox.positioned() => {}
-            () = self.calls.closing.cancelled() => return Err(closed()),
-        }
-        let room = self.calls.budget.until(|| match self.send(attempt) {
-            Err(failure) if self.waits_for(&failure.kind) => None,
-            sent => Some(sent),
-        });
-        tokio::select! {
-            sent = room => sent,
-            () = self.calls.closing.cancelled() => Err(closed()),
-        }
     }
 
     fn send(&self, attempt: u32) -> Result<Call<Reply>, Failure> {

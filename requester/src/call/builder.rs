@@ -30,15 +30,16 @@ pub struct CallBuilder<'r, A> {
     pub(crate) session: &'r Arc<Session>,
     ask: A,
     options: Options,
-    plan: Plan,
-    cancel_on: Option<CancellationToken>,
+    pub(crate) plan: Plan,
+    pub(crate) cancel_on: Option<CancellationToken>,
+    pub(crate) note: Bytes,
 }
 
 impl<'r, A: Ask> CallBuilder<'r, A> {
     pub(crate) fn new(session: &'r Arc<Session>, ask: A) -> Self {
         let settings = &session.settings;
         let options = Options::new(settings.timeout(), settings.cancel_requests);
-        Self { session, ask, options, plan: Plan::default(), cancel_on: None }
+        Self { session, ask, options, plan: Plan::default(), cancel_on: None, note: Bytes::new() }
     }
 
     /// Sends the request to another topic than its type names: to one for urgent requests, say.
@@ -122,6 +123,13 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
     /// Ends the call, as [`CallErrorKind::Cancelled`], when the token is cancelled.
     pub fn cancel_on(mut self, token: CancellationToken) -> Self {
         self.cancel_on = Some(token);
+        self
+    }
+
+    /// What is kept with the request in the [store](crate::RequesterBuilder::store), when it is
+    /// submitted: what was asked, and for whom. At most 64 KiB.
+    pub fn note(mut self, note: impl Into<Bytes>) -> Self {
+        self.note = note.into();
         self
     }
 

@@ -8,6 +8,8 @@ use antiphon_common::{CodecError, CorrelationId, Outcome, Status};
 use rdkafka::error::KafkaError;
 
 use super::name::Name;
+use crate::store::StoreError;
+use crate::ticket::TicketError;
 
 /// A call that ended without a good reply.
 ///
@@ -45,6 +47,21 @@ pub enum CallErrorKind {
     Decode(CodecError),
     /// The requester was closed.
     Closed,
+    /// The ticket is refused.
+    Ticket(TicketError),
+    /// Retention has removed records of the reply topic among which the reply may have been.
+    ReplyRemoved {
+        /// The partition of the reply topic.
+        partition: i32,
+        /// The offset from which the reply could be there.
+        start: i64,
+        /// The earliest offset that is left.
+        earliest: i64,
+    },
+    /// The reply topic could not be read to its end in time; the text says why.
+    RepliesUnread(String),
+    /// The store of pending requests failed.
+    Store(StoreError),
     /// The caller's cancellation token was cancelled.
     Cancelled,
     /// The reply reader has no position yet, so the reply could be missed. A requester that starts
@@ -151,6 +168,11 @@ impl Failure {
         Self { kind, outcome: Outcome::Unknown, id: None }
     }
 
+    /// The same, of one call among several.
+    pub(crate) fn of(self, id: CorrelationId) -> Self {
+        Self { id: Some(Box::new(id)), ..self }
+    }
+
     pub(crate) fn executed(kind: CallErrorKind) -> Self {
         Self { kind, outcome: Outcome::Executed, id: None }
     }
@@ -172,6 +194,15 @@ impl fmt::Display for CallErrorKind {
             Self::Invalid(what) => f.write_str(what),
             Self::Encode(error) | Self::Decode(error) => error.fmt(f),
             Self::Closed => f.write_str("the requester is closed"),
+            Self::Ticket(error) => error.fmt(f),
+            Self::ReplyRemoved { partition, start, earliest } => write!(
+                f,
+                "the reply may have been removed: it was to be looked for in partition {partition} \
+                 of the reply topic from offset {start}, and retention has left nothing before \
+                 {earliest}; redeem tickets earlier, or raise `retention.ms` of the reply topic"
+            ),
+            Self::RepliesUnread(why) => write!(f, "cannot read the reply topic: {why}"),
+            Self::Store(error) => error.fmt(f),
             Self::Cancelled => f.write_str("the call was cancelled"),
             Self::NotPositioned => f.write_str(
                 "the reply reader has no position yet: no broker has answered since the start",
@@ -208,6 +239,8 @@ impl std::error::Error for CallError {
             CallErrorKind::Status(status) => Some(status),
             CallErrorKind::Produce(error) => Some(error),
             CallErrorKind::RequestTopic(error) => Some(error),
+            CallErrorKind::Ticket(error) => Some(error),
+            CallErrorKind::Store(error) => Some(error),
             CallErrorKind::Encode(error) | CallErrorKind::Decode(error) => Some(error),
             _ => None,
         }

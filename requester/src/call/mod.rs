@@ -9,6 +9,7 @@ mod options;
 mod pending;
 mod produce;
 mod reply;
+mod submit;
 
 pub use ask::{Ask, RawRequest, Typed};
 pub use builder::CallBuilder;

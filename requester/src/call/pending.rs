@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use antiphon_common::{CodecError, CorrelationId};
@@ -14,7 +14,7 @@ use super::ending::Ending;
 use super::error::{CallError, CallErrorKind, Failure};
 use super::name::Name;
 use super::reply::Reply;
-use crate::table::{Calls, Ended};
+use crate::table::{Calls, Done, Ended};
 
 /// A call that is under way: a future of its answer.
 ///
@@ -131,9 +131,22 @@ impl<T> Call<T> {
         }
         match self.ended.try_recv() {
             Ok(ended) => Some(self.take(Some(*ended))),
-            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Empty) => {
+                // Whoever waits for the call later leaves a waker of his own.
+                let nobody = &mut Context::from_waker(Waker::noop());
+                self.is_cancelled(nobody).then(|| self.end_cancelled())
+            }
             Err(TryRecvError::Closed) => Some(self.take(None)),
         }
+    }
+
+    fn is_cancelled(&mut self, cx: &mut Context<'_>) -> bool {
+        let cancelled = self.cancelled.as_mut();
+        cancelled.is_some_and(|cancelled| cancelled.as_mut().poll(cx).is_ready())
+    }
+
+    fn end_cancelled(&mut self) -> Result<T, CallError> {
+        self.end(None, Failure::unknown(CallErrorKind::Cancelled))
     }
 
     /// The answer, once; `None` if whoever was to end the call is gone.
@@ -171,11 +184,8 @@ impl<T> Future for Call<T> {
         if let Poll::Ready(ended) = Pin::new(&mut self.ended).poll(cx) {
             return Poll::Ready(self.take(ended.ok().map(|ended| *ended)));
         }
-        if let Some(cancelled) = &mut self.cancelled
-            && cancelled.as_mut().poll(cx).is_ready()
-        {
-            let cancelled = Failure::unknown(CallErrorKind::Cancelled);
-            return Poll::Ready(self.end(None, cancelled));
+        if self.is_cancelled(cx) {
+            return Poll::Ready(self.end_cancelled());
         }
         Poll::Pending
     }
@@ -190,8 +200,19 @@ impl Entry {
         self.calls.id(self.call)
     }
 
+    /// The key of the entry.
+    pub(crate) fn call(&self) -> u64 {
+        self.call
+    }
+
     pub(crate) fn topic(&self) -> &Name {
         &self.topic
+    }
+
+    /// Takes back a call that was never sent; whoever was to be told of its end is returned.
+    pub(crate) fn withdraw(mut self) -> Option<Done> {
+        self.armed = false;
+        self.calls.withdraw(self.call)
     }
 
     /// Ends a call that took several replies, and has them.

@@ -25,25 +25,52 @@ impl Session {
         now: Instant,
         done: Done,
     ) -> Result<Entry, Refused> {
+        let entry = self.admit(question, deadline, now, done)?;
+        match self.produce(&entry, question, deadline, now, None) {
+            Ok(()) => Ok(entry),
+            Err(failure) => {
+                let done = entry.withdraw();
+                // If somebody else has just ended the call, its end has been told already.
+                Err((failure, done.unwrap_or_else(Done::nobody)))
+            }
+        }
+    }
+
+    /// Checks a question, and registers the call.
+    pub(crate) fn admit(
+        &self,
+        question: &Question<'_>,
+        deadline: Deadline,
+        now: Instant,
+        done: Done,
+    ) -> Result<Entry, Refused> {
         if let Err(failure) = self.check(question, deadline, now) {
             return Err((failure, done));
         }
         let options = question.options;
-        let acknowledged = options.cancellable || done.is_submitted();
         let cancel = if options.cancellable { Cancel::Unacknowledged } else { Cancel::Quiet };
         let call = self.calls.register(now, deadline, question.size(), cancel, done)?;
         // From here on the entry is taken out again, whatever happens.
-        let entry = Entry::new(self.calls.clone(), call, question.topic.clone());
-        let refused = |failure: Failure| {
-            let done = self.calls.withdraw(call);
-            // If somebody else has just ended the call, its end has been told already.
-            (failure, done.unwrap_or_else(Done::nobody))
-        };
+        Ok(Entry::new(self.calls.clone(), call, question.topic.clone()))
+    }
+
+    /// Hands the request of a registered call to a producer. With `reported`, replies come to that
+    /// partition, or any, and the request's arrival is reported.
+    pub(crate) fn produce(
+        &self,
+        entry: &Entry,
+        question: &Question<'_>,
+        deadline: Deadline,
+        now: Instant,
+        reported: Option<Option<i32>>,
+    ) -> Result<(), Failure> {
+        let options = question.options;
+        let acknowledged = options.cancellable || reported.is_some();
         // Read after the registration: when a lease moves, the old partition is read until those
         // calls have ended that were registered before.
-        let reply_partition = match self.inbox.partition() {
+        let reply_partition = match reported.map_or_else(|| self.inbox.partition(), Ok) {
             Ok(partition) => partition,
-            Err(not_ready) => return Err(refused(Failure::not_sent(not_ready.into()))),
+            Err(not_ready) => return Err(Failure::not_sent(not_ready.into())),
         };
         let headers = RequestHeadersOut {
             correlation_id: entry.id(),
@@ -61,15 +88,12 @@ impl Session {
             clippy::cast_possible_truncation,
             reason = "checked to be 64 bits at compile time"
         )]
-        let mut record = BaseRecord::with_opaque_to(question.topic, call as usize)
+        let mut record = BaseRecord::with_opaque_to(question.topic, entry.call() as usize)
             .payload(question.payload)
             .headers(headers.write());
         record.key = options.key.as_deref();
         record.partition = options.partition;
-        match self.producers.send(record, acknowledged) {
-            Ok(()) => Ok(entry),
-            Err(error) => Err(refused(Failure::not_sent(refusal(error)))),
-        }
+        self.producers.send(record, acknowledged).map_err(|error| Failure::not_sent(refusal(error)))
     }
 
     fn check(

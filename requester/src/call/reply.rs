@@ -1,6 +1,7 @@
 //! A reply as it arrived.
 
 use antiphon_common::wire::Headers;
+use antiphon_common::{Codec, CodecError, Request};
 use bytes::Bytes;
 
 /// A good reply.
@@ -17,4 +18,14 @@ pub struct Reply {
     pub partition: i32,
     /// Its offset there.
     pub offset: i64,
+}
+
+impl Reply {
+    /// Reads the payload as the reply to a request of type `R`.
+    ///
+    /// # Errors
+    /// [`CodecError`] if it is not of that form.
+    pub fn decode<R: Request>(&self) -> Result<R::Reply, CodecError> {
+        <R::Codec as Codec<R::Reply>>::decode(&self.payload)
+    }
 }

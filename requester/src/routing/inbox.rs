@@ -52,9 +52,9 @@ impl Inbox {
         }
     }
 
-    /// From where on replies to what is asked from now on will be found: partitions and offsets.
-    pub(crate) fn starts(&self) -> Vec<(i32, i64)> {
-        let partition = self.partition().ok().flatten();
+    /// From where on replies to what is asked from now on will be found, in `partition` or in any:
+    /// partitions and offsets.
+    pub(crate) fn starts(&self, partition: Option<i32>) -> Vec<(i32, i64)> {
         let positions = self.positions.lock().unwrap_or_else(PoisonError::into_inner);
         positions
             .iter()
@@ -106,11 +106,11 @@ mod tests {
         inbox.direct_to(None);
         inbox.positioned().await;
         assert_eq!(inbox.partition(), Ok(None));
-        assert_eq!(inbox.starts(), [(0, 10), (1, 20)]);
+        assert_eq!(inbox.starts(None), [(0, 10), (1, 20)]);
         inbox.direct_to(Some(1));
         inbox.read_up_to([(1, 25)]);
-        assert_eq!(inbox.starts(), [(1, 25)]);
+        assert_eq!(inbox.starts(Some(1)), [(1, 25)]);
         inbox.forget(1);
-        assert_eq!(inbox.starts(), []);
+        assert_eq!(inbox.starts(Some(1)), []);
     }
 }

@@ -1,11 +1,11 @@
 //! Wakes one thread at the earliest deadline: no timer per call, and no tick when nothing waits.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use super::moment::{Epoch, Moment};
+use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use super::sync::thread::{self, Thread};
 
 /// Deadlines that fall this close together are served by one wake-up.
 const GRAIN: Duration = Duration::from_millis(2);

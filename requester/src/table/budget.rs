@@ -1,8 +1,8 @@
 //! Caps on what is in flight: a count and a number of bytes.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use tokio::sync::Notify;
+
+use super::sync::atomic::{AtomicUsize, Ordering};
 
 /// What may still be put in flight. Reserving never waits: past a cap it fails at once, and
 /// whoever would rather wait is told when something was released.
@@ -42,7 +42,8 @@ impl Budget {
             return Err(Exhausted::Count(max_count));
         }
         if !add(&self.bytes, bytes, self.max_bytes) {
-            self.count.fetch_sub(1, Ordering::SeqCst);
+            // Told as of any other: somebody may have found no room because of this one.
+            self.release(0);
             return Err(Exhausted::Bytes(self.max_bytes));
         }
         Ok(())

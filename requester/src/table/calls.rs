@@ -1,7 +1,6 @@
 //! The waiting calls of one requester, and every way a call can end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use antiphon_common::metrics::RequesterMetrics;
@@ -15,6 +14,7 @@ use super::budget::{Budget, Exhausted};
 use super::cancels::CancelRecords;
 use super::moment::{Epoch, Moment};
 use super::shards::Shards;
+use super::sync::atomic::{AtomicBool, Ordering};
 use super::waiting::{Answered, Cancel, Done, Ended, Other, Position, Waiting};
 use crate::call::{CallErrorKind, Failure, Name};
 
@@ -90,6 +90,8 @@ impl Calls {
         let limit = self.limit.as_ref().map(AdaptiveLimit::limit);
         let size = u32::try_from(size).unwrap_or(u32::MAX);
         if let Err(exhausted) = self.budget.reserve(size as usize, limit) {
+            // The place that was held for a moment may have kept the last call from saying so.
+            self.tell_if_drained();
             return Err((overloaded(exhausted), done));
         }
         let deadline = self.epoch.moment(deadline.instant());
@@ -225,12 +227,7 @@ impl Calls {
 
     /// Ends calls as their deadlines pass, until [`Calls::close`].
     pub(crate) fn run_deadlines(&self) {
-        self.alarm.run(|now| {
-            self.table.expire(now, |call, waiting| {
-                self.freed(&waiting);
-                self.end(call, waiting, Err(Failure::unknown(CallErrorKind::Timeout)));
-            })
-        });
+        self.alarm.run(|now| self.expire(now));
     }
 
     /// Refuses new calls.
@@ -275,6 +272,14 @@ impl Calls {
         self.table.latest_deadline().map(|latest| self.epoch.instant(latest))
     }
 
+    /// Ends the calls whose deadlines have passed. Returns when to look again.
+    fn expire(&self, now: Moment) -> Option<Moment> {
+        self.table.expire(now, |call, waiting| {
+            self.freed(&waiting);
+            self.end(call, waiting, Err(Failure::unknown(CallErrorKind::Timeout)));
+        })
+    }
+
     fn take(&self, call: u64) -> Option<Waiting> {
         let waiting = self.table.remove(call)?;
         self.freed(&waiting);
@@ -284,6 +289,10 @@ impl Calls {
     fn freed(&self, waiting: &Waiting) {
         self.budget.release(waiting.size as usize);
         self.metrics.in_flight.dec();
+        self.tell_if_drained();
+    }
+
+    fn tell_if_drained(&self) {
         if self.closed.load(Ordering::SeqCst) && self.budget.count() == 0 {
             self.drained.notify_waiters();
         }
@@ -343,3 +352,6 @@ fn overloaded(exhausted: Exhausted) -> Failure {
         Exhausted::Bytes(max) => format!("max_in_flight_bytes is {max}"),
     }))
 }
+
+#[cfg(test)]
+mod tests;

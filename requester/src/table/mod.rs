@@ -6,9 +6,12 @@ mod budget;
 mod calls;
 mod cancels;
 mod in_flight;
+#[cfg(all(test, antiphon_model))]
+mod model;
 mod moment;
 mod shards;
 mod slab;
+mod sync;
 mod waiting;
 mod wheel;
 

@@ -1,9 +1,8 @@
 //! The in-flight table shared between threads: shards under locks that are held for one operation.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use super::in_flight::InFlight;
 use super::moment::Moment;
+use super::sync::{Mutex, MutexGuard, PoisonError};
 
 const SHARDS: usize = 16;
 

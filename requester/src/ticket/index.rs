@@ -140,11 +140,7 @@ impl<A: Clone, T: Copy + Ord> Index<A, T> {
 
     /// Takes a record that was read, with its reply if it is one, and returns those who waited for
     /// it. Records are read in order; offsets may be left out, as Kafka leaves them out.
-    pub(super) fn read(
-        &mut self,
-        offset: i64,
-        reply: Option<(CorrelationId, usize, A)>,
-    ) -> Vec<T> {
+    pub(super) fn read(&mut self, offset: i64, reply: Option<(CorrelationId, usize, A)>) -> Vec<T> {
         let Some(known) = self.known else { return Vec::new() };
         if self.gap.is_some() && offset >= known.from {
             self.close_gap();

@@ -23,7 +23,10 @@ enum Step {
     /// Retention removes so many records.
     Remove(usize),
     /// Somebody asks for the reply to a request whose reply was due so many records ago.
-    Ask { request: u64, back: i64 },
+    Ask {
+        request: u64,
+        back: i64,
+    },
     /// The scan reads so many records.
     Read(usize),
     /// The waiter that asked then goes, or asks again.
@@ -127,7 +130,8 @@ impl World {
             self.index.observe(Ends { low: self.low as i64, high: self.high() });
             return;
         }
-        let rest = self.log.iter().enumerate().skip(position as usize);
+        let rest =
+            self.log.iter().enumerate().skip(usize::try_from(position).expect("not negative"));
         let Some((at, request)) = rest.filter_map(|(at, r)| Some((at as i64, (*r)?))).next() else {
             self.index.reach(self.high());
             return;
@@ -154,7 +158,10 @@ impl World {
                     self.lost.insert(tag);
                     assert!(start < earliest && earliest <= self.low as i64);
                     let end = target.unwrap_or(0);
-                    assert!(!reply.is_some_and(|at| at >= self.low as i64 && at < end), "{reply:?}");
+                    assert!(
+                        !reply.is_some_and(|at| at >= self.low as i64 && at < end),
+                        "{reply:?}"
+                    );
                 }
             }
         }

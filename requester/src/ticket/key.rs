@@ -15,7 +15,7 @@ use super::token::{SEAL_LEN, Ticket};
 /// anywhere else, or for anybody else's reply.
 ///
 /// ```
-/// # mod antiphon { pub use antiphon_requester::TicketKey; }
+/// # extern crate antiphon_requester as antiphon;
 /// use antiphon::TicketKey;
 ///
 /// let key = TicketKey::new(&[7; 32])?; // Use 32 random bytes.

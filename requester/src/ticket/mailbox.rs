@@ -26,7 +26,10 @@ pub(super) struct Sink {
 #[derive(Debug)]
 pub(super) enum Told {
     /// The search has ended. The permit is held for as long as its answer is not taken.
-    Ended(Ending<Answer>, Option<OwnedSemaphorePermit>),
+    Ended(
+        Ending<Answer>,
+        #[expect(dead_code, reason = "held, not read")] Option<OwnedSemaphorePermit>,
+    ),
     /// The reply topic has no such partition.
     NoSuchPartition { partition: i32, count: i32 },
     /// There is an answer, and no room for it; ask again with so much room, in KiB.
@@ -156,6 +159,11 @@ impl Mailbox {
 
     pub(super) fn is_closed(&self) -> bool {
         self.lock().closed
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_running(&self) -> bool {
+        self.lock().running
     }
 
     /// Keeps what has gone wrong last, or forgets it.

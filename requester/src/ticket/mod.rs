@@ -30,6 +30,10 @@ mod redeemer_tests;
 #[cfg(test)]
 mod search_tests;
 #[cfg(test)]
+mod test_world;
+#[cfg(test)]
+mod together_tests;
+#[cfg(test)]
 mod token_tests;
 
 pub use key::TicketKey;

@@ -94,6 +94,11 @@ impl Redeemer {
         Ok(claim.sought(once))
     }
 
+    #[cfg(test)]
+    pub(super) fn is_running(&self) -> bool {
+        self.desk.mailbox.is_running()
+    }
+
     pub(super) fn desk(&self) -> &Arc<Desk> {
         &self.desk
     }

@@ -28,7 +28,7 @@ const RETRY: Duration = Duration::from_millis(200);
 /// How often deadlines and waiters that are gone are looked for.
 const SWEEP: Duration = Duration::from_millis(50);
 /// How long a partition may give nothing while its end is ahead, until it is read afresh.
-const STALL: Duration = Duration::from_millis(300);
+const STALL: Duration = Duration::from_millis(100);
 
 /// What a scan is of, and its bounds.
 #[derive(Debug)]

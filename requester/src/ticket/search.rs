@@ -27,7 +27,7 @@ pub(super) struct Search<A, S> {
 
 /// What is looked for.
 #[derive(Debug, Clone)]
-pub(super) struct Sought {
+pub(crate) struct Sought {
     pub(super) id: CorrelationId,
     pub(super) starts: Vec<ReplyStart>,
     pub(super) deadline_unix_ms: u64,

@@ -4,12 +4,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use antiphon::Replier;
+use antiphon::replier::{RawReply, RawRequest as Asked};
+use antiphon::{Context, Replier, Router, Status};
 use futures::future::join_all;
 
 use crate::support::brokers::{kafka, settings, topics};
 use crate::support::instances::{Instance, Orders, Report, take_part};
-use crate::support::replying::{echo, run};
+use crate::support::replying::{Running, run};
 
 const NAME: &str = "kafka::churn::instances_come_and_go_and_no_reply_is_lost";
 /// Set by `make churn`: how long to go on, in seconds. Times are then bounded too.
@@ -76,6 +77,14 @@ async fn churn_for(seconds: u64) {
     assert!(report.past_deadline_ms <= GRACE_MS, "a call ended too late");
 }
 
+/// Takes its time, so that most callers have a call in flight when their instance's lease moves.
+fn slow_echo(topic: &str) -> Router {
+    Router::new().handle_any(topic, |request: Asked, _: Context| async move {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Ok::<_, Status>(RawReply::new(request.payload))
+    })
+}
+
 /// Instances and what those that are gone have reported.
 struct Churn {
     orders: Orders,
@@ -85,7 +94,7 @@ struct Churn {
     joined: usize,
     left: usize,
     killed: usize,
-    replier: crate::support::replying::Running,
+    replier: Running,
 }
 
 impl Churn {
@@ -93,7 +102,7 @@ impl Churn {
         let (topic, replies) = topics(name, PARTITIONS);
         let void = format!("{name}.void");
         kafka().create_topic(&void, 1).unwrap();
-        let builder = Replier::builder(settings(kafka())).group(name).service(echo(&topic));
+        let builder = Replier::builder(settings(kafka())).group(name).service(slow_echo(&topic));
         let replier = run(builder).await;
         let orders = Orders {
             bootstrap: kafka().bootstrap().to_owned(),

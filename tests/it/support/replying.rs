@@ -65,3 +65,14 @@ pub(crate) fn gated_echo(topic: &str, gate: &CancellationToken) -> Router {
         }
     })
 }
+
+/// Answers with the payload, except: `bad` is refused, and `silence` is not answered at all.
+pub(crate) fn mixed(topic: &str) -> Router {
+    Router::new().handle_any(topic, |request: RawRequest, _: Context| async move {
+        match &request.payload[..] {
+            b"bad" => Err(Status::not_found("bad")),
+            b"silence" => std::future::pending().await,
+            _ => Ok(RawReply::new(request.payload)),
+        }
+    })
+}
