@@ -3,9 +3,10 @@
 
 ARGS ?=
 SUITES ?=
+CHURN_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint lint-fmt lint-clippy lint-doc lint-deny lint-shell fmt audit check-deploy
+.PHONY: help setup demo test model million flood churn lint lint-fmt lint-clippy lint-doc lint-deny lint-shell fmt audit check-deploy
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +21,22 @@ demo: ## Build the tool and watch requests and replies on an embedded broker
 test: ## Run every test suite, one result line each (SUITES="unit it" for some)
 	@scripts/setup.sh test
 	@scripts/test.sh $(SUITES)
+
+churn: ## Let requesters come and go on real Kafka for a minute (CHURN_SECONDS=60), and judge their calls
+	@scripts/setup.sh test
+	@scripts/churn.sh $(CHURN_SECONDS)
+
+model: ## Run the in-flight table under many thread schedules (MODEL_ITERATIONS=1000 of either kind)
+	@scripts/setup.sh build
+	@scripts/model.sh
+
+million: ## Hold a million calls in flight on real Kafka, and measure what one costs
+	@scripts/setup.sh test
+	cargo bench --locked --bench soak -- million
+
+flood: ## Send 100,000 forged replies a second at a requester on real Kafka
+	@scripts/setup.sh test
+	cargo bench --locked --bench soak -- flood
 
 lint: lint-fmt lint-clippy lint-doc lint-deny lint-shell ## Check format, lints, documentation, dependencies and scripts
 

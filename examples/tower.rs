@@ -13,7 +13,7 @@ use antiphon::replier::{RawReply, RawRequest};
 use antiphon::requester::Reply;
 use antiphon::{CallError, Code, Context, Outcome, Replier, Requester, Router, Status, requester};
 use local::Local;
-use tower::{Service, ServiceBuilder, ServiceExt};
+use tower::{ServiceBuilder, ServiceExt};
 use tower_resilience_circuitbreaker::{CircuitBreakerError, CircuitBreakerLayer};
 
 #[derive(Default)]
@@ -58,14 +58,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .wait_duration_in_open(Duration::from_millis(300))
         .failure_classifier(is_failure)
         .build()?;
-    let mut service =
+    // Its clones share the limit and the breaker.
+    let service =
         ServiceBuilder::new().layer(breaker).concurrency_limit(8).service(requester.clone());
 
     stock.is_down.store(true, Ordering::Relaxed);
     let (mut failed, mut spared) = (0, 0);
     for _ in 0..20 {
         let question = requester::RawRequest::new("stock", "widgets");
-        match service.ready().await?.call(question).await {
+        match service.clone().oneshot(question).await {
             Err(CircuitBreakerError::OpenCircuit) => spared += 1,
             Err(CircuitBreakerError::Inner(_)) => failed += 1,
             Ok(_) => return Err("the service was to be down".into()),
@@ -79,7 +80,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     stock.is_down.store(false, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_millis(400)).await;
     let question = requester::RawRequest::new("stock", "widgets");
-    let reply = service.ready().await?.call(question).await?;
+    let reply = service.clone().oneshot(question).await?;
     println!("then it is tried again: {}", String::from_utf8_lossy(&reply.payload));
 
     requester.close(Duration::from_secs(1)).await;

@@ -8,7 +8,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
-all_suites=(unit doc common derive admin testkit it cli interop tidy deploy)
+all_suites=(unit model doc common derive admin testkit it examples cli interop tidy deploy)
 logs=target/test-logs
 # Seconds after which a suite is taken to hang; no suite takes a tenth of it without a build.
 limit=${SUITE_TIMEOUT:-1500}
@@ -37,13 +37,17 @@ run_suite() {
     case $1 in
         unit) selection=(--lib --bins) ;;
         doc) selection=(--doc) ;;
-        it | interop | tidy) selection=(--test "$1") ;;
+        it | examples | interop | tidy) selection=(--test "$1") ;;
         common | derive | admin | testkit | cli)
             mapfile -t selection < <(integration_tests "$1")
             if [ ${#selection[@]} -eq 0 ]; then
                 echo "there is no integration test in $1/tests"
                 return 1
             fi
+            ;;
+        model)
+            timeout --kill-after=30 "$limit" scripts/model.sh
+            return
             ;;
         deploy)
             timeout --kill-after=30 "$limit" scripts/check-deploy.sh

@@ -10,6 +10,10 @@
 //! | `replier` | the side that answers | yes |
 //! | `avro` | the codec `Avro`, with the schema derived from the type | no |
 //! | `admin` | an HTTP server for `/metrics`, `/livez` and `/readyz` | no |
+//! | `store` | a store of pending requests in one file | no |
+
+#[cfg(doctest)]
+mod docs;
 
 #[cfg(feature = "admin")]
 pub use antiphon_admin as admin;

@@ -7,6 +7,8 @@ use crate::commands::call::CallCommand;
 use crate::commands::demo::Demo;
 use crate::commands::dev::Dev;
 use crate::commands::reply::Reply;
+use crate::commands::submit::Submit;
+use crate::commands::ticket::TicketCommand;
 
 /// Asynchronous request-reply over Apache Kafka.
 #[derive(Debug, Parser)]
@@ -30,6 +32,11 @@ pub(crate) enum Command {
     Dev(Dev),
     /// Send one request or many, and print the replies.
     Call(CallCommand),
+    /// Send one request or many, and print a ticket for each reply, to be taken later.
+    Submit(Submit),
+    /// Take the replies that tickets are for, in this process or another.
+    #[command(subcommand)]
+    Ticket(TicketCommand),
     /// Answer the requests of a topic.
     Reply(Reply),
     /// Measure latency and throughput with a fixed number of calls in flight.

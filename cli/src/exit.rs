@@ -47,7 +47,8 @@ pub(crate) fn code_of(error: &CallError) -> u8 {
     match (error.kind(), error.outcome()) {
         (CallErrorKind::Status(_), _) => ERROR_REPLY,
         (_, Outcome::NotSent) => NOT_SENT,
-        (_, Outcome::Unknown) => UNKNOWN,
+        // Of several replies some may have come.
+        (CallErrorKind::Timeout, _) | (_, Outcome::Unknown) => UNKNOWN,
         // A reply came, and cannot be read.
         (_, Outcome::Executed) => ERROR_REPLY,
     }

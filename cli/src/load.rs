@@ -7,14 +7,17 @@ use std::time::{Duration, Instant};
 use antiphon::Requester;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use tokio_util::sync::CancellationToken;
 
 /// How many calls to make, and how many at once.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Load {
     pub(crate) requests: u64,
     pub(crate) in_flight: usize,
     /// No call starts after this, however many are left.
     pub(crate) until: Option<Instant>,
+    /// No call starts once this is cancelled either.
+    pub(crate) stop: CancellationToken,
 }
 
 /// One call that ended.
@@ -48,12 +51,12 @@ impl Load {
         let tasks = (0..workers).map(|worker| {
             let share = self.in_flight / workers + usize::from(worker < self.in_flight % workers);
             let (next, requester) = (Arc::clone(&next), requester.clone());
-            let (call, fold) = (call.clone(), fold.clone());
+            let (load, call, fold) = (self.clone(), call.clone(), fold.clone());
             tokio::spawn(async move {
                 let (mut folded, mut calls) = (S::default(), FuturesUnordered::new());
                 loop {
                     while calls.len() < share {
-                        let Some(number) = self.take(&next) else { break };
+                        let Some(number) = load.take(&next) else { break };
                         let started = Instant::now();
                         let ended = call(&requester, number);
                         calls.push(async move {
@@ -75,7 +78,7 @@ impl Load {
     }
 
     fn take(&self, next: &AtomicU64) -> Option<u64> {
-        if self.until.is_some_and(|until| Instant::now() >= until) {
+        if self.until.is_some_and(|until| Instant::now() >= until) || self.stop.is_cancelled() {
             return None;
         }
         let number = next.fetch_add(1, Ordering::Relaxed);

@@ -5,8 +5,8 @@
 //! | `arguments`, `options` | the command line, and options that several commands share |
 //! | `commands` | one module for each command |
 //! | `exit`, `usage` | what a command fails with, the exit codes, and a wrong command line |
-//! | `load`, `cpu` | calls in a closed loop, and what they cost |
-//! | `report`, `latencies` | results for people and for machines |
+//! | `question`, `load`, `cpu` | what is asked, in a closed loop, and what that costs |
+//! | `output`, `report`, `latencies` | replies and results, for people and for machines |
 //! | `service`, `topics` | metrics and health of long-running commands; checks before they start |
 
 mod arguments;
@@ -16,6 +16,8 @@ mod exit;
 mod latencies;
 mod load;
 mod options;
+mod output;
+mod question;
 mod report;
 mod service;
 mod topics;
@@ -75,6 +77,8 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(demo) => commands::demo::run(&demo).await,
         Command::Dev(dev) => commands::dev::run(&dev).await,
         Command::Call(call) => commands::call::run(&call).await,
+        Command::Submit(submit) => commands::submit::run(&submit).await,
+        Command::Ticket(ticket) => commands::ticket::run(&ticket).await,
         Command::Reply(reply) => commands::reply::run(&reply).await,
         Command::Bench(bench) => commands::bench::run(&bench).await,
         Command::Completions { shell } => {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use antiphon::config::{KafkaSettings, Layers, Preset, ReplyPartition, Settings};
+use antiphon::requester::TicketKey;
 use clap::{Args, ValueEnum};
 
 use crate::exit::Failure;
@@ -40,11 +41,20 @@ pub(crate) struct Asking {
     /// The partition that replies come to: `auto`, a number, or `shared` to read all [default: auto].
     #[arg(long, value_name = "N|auto|shared")]
     pub(crate) reply_partition: Option<ReplyPartition>,
-    /// How long a call may take, such as 500ms, 2s or 1m [default: 30s].
+    /// How long a reply may take, such as 500ms, 2s or 1m; at most 24h [default: 30s].
     #[arg(long, value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
     #[command(flatten)]
     pub(crate) topics: Topics,
+}
+
+/// The key that tickets are sealed with.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Sealing {
+    /// A file whose bytes, 32 or more of them, are the key that tickets are sealed with. Tickets
+    /// that are not sealed with it are refused.
+    #[arg(long, value_name = "FILE")]
+    ticket_key_file: Option<PathBuf>,
 }
 
 /// Whether topics may be created.
@@ -64,6 +74,18 @@ pub(crate) struct Admin {
     /// Serve /metrics, /livez and /readyz here; a port alone means the loopback interface.
     #[arg(long, value_name = "ADDR")]
     pub(crate) metrics: Option<String>,
+}
+
+impl Sealing {
+    /// Reads the key, if one is named.
+    pub(crate) fn key(&self) -> Result<Option<TicketKey>, Failure> {
+        let Some(file) = &self.ticket_key_file else { return Ok(None) };
+        let failed = |error: &dyn std::fmt::Display| {
+            Failure::usage(format!("--ticket-key-file {}: {error}", file.display()))
+        };
+        let secret = std::fs::read(file).map_err(|error| failed(&error))?;
+        TicketKey::new(&secret).map(Some).map_err(|error| failed(&error))
+    }
 }
 
 impl Connection {

@@ -6,6 +6,7 @@ use antiphon::Requester;
 use antiphon::config::{RequesterSettings, Settings};
 use antiphon::kafka::{create_topics, look_up};
 use antiphon::metrics::RequesterMetrics;
+use antiphon::requester::RequesterBuilder;
 
 use crate::exit::Failure;
 use crate::options::{Asking, Topics};
@@ -34,6 +35,16 @@ impl Asking {
         topic: &str,
         metrics: &RequesterMetrics,
     ) -> Result<Requester, Failure> {
+        Ok(self.prepare(settings, topic, metrics).await?.build().await?)
+    }
+
+    /// The same, before it is started.
+    pub(crate) async fn prepare(
+        &self,
+        settings: &Settings,
+        topic: &str,
+        metrics: &RequesterMetrics,
+    ) -> Result<RequesterBuilder, Failure> {
         let reply_topic = self.reply_topic.clone().unwrap_or_else(|| format!("{topic}.replies"));
         self.topics.ensure(settings, &[topic, &reply_topic]).await?;
         let mut own: RequesterSettings = settings.requester.clone();
@@ -47,10 +58,9 @@ impl Asking {
         look_up(&settings.kafka, topic, START)
             .await
             .map_err(|error| Failure::not_sent(format!("request topic: {error}")))?;
-        let requester = Requester::builder(settings.kafka.clone())
+        Ok(Requester::builder(settings.kafka.clone())
             .reply_topic(reply_topic)
             .settings(own)
-            .metrics(metrics.clone());
-        Ok(requester.build().await?)
+            .metrics(metrics.clone()))
     }
 }

@@ -18,6 +18,17 @@ pub(crate) struct Outgoing {
     /// Its place in a stream, if it is in one.
     pub(crate) position: Option<StreamPosition>,
     pub(crate) duty: Duty,
+    /// Whether its topic was looked up because its partition was not known.
+    pub(crate) lookup: Lookup,
+}
+
+/// Whether the reply topic is looked up before a reply is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Lookup {
+    #[default]
+    NotNeeded,
+    Wanted,
+    Done,
 }
 
 /// Whom a reply is for.
@@ -35,6 +46,8 @@ pub(crate) struct Recipient {
 pub(crate) enum Remedy {
     /// Send it again.
     Resend,
+    /// The partition may be newer than what the producer knows: look, and send it again, once.
+    LookUp,
     /// Send a small error instead.
     ReplyTooLarge,
     /// It can never be delivered: count it, and let the request be complete.
@@ -101,10 +114,10 @@ impl Remedy {
     pub(crate) fn of(code: Option<RDKafkaErrorCode>) -> Self {
         use RDKafkaErrorCode as E;
         match code {
+            Some(E::UnknownPartition) => Self::LookUp,
             Some(E::MessageSizeTooLarge) => Self::ReplyTooLarge,
             Some(
-                E::UnknownPartition
-                | E::UnknownTopic
+                E::UnknownTopic
                 | E::UnknownTopicOrPartition
                 | E::InvalidTopic
                 | E::TopicAuthorizationFailed
@@ -139,7 +152,7 @@ mod tests {
         };
         let position = Some(StreamPosition { seq: 3, end });
         let duty = Duty::Part(stream.part(None));
-        (Outgoing { to, answer, position, duty }, stream)
+        (Outgoing { to, answer, position, duty, lookup: Lookup::NotNeeded }, stream)
     }
 
     #[test]
@@ -174,7 +187,7 @@ mod tests {
             (Some(RDKafkaErrorCode::MessageTimedOut), Remedy::Resend),
             (Some(RDKafkaErrorCode::QueueFull), Remedy::Resend),
             (Some(RDKafkaErrorCode::MessageSizeTooLarge), Remedy::ReplyTooLarge),
-            (Some(RDKafkaErrorCode::UnknownPartition), Remedy::GiveUp),
+            (Some(RDKafkaErrorCode::UnknownPartition), Remedy::LookUp),
             (Some(RDKafkaErrorCode::PurgeQueue), Remedy::Leave),
             (None, Remedy::Resend),
         ] {

@@ -1,9 +1,11 @@
 //! Replies go out; a request is complete when the broker has acknowledged its reply, or all the
 //! records of its stream.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_common::blocking::on_own_thread;
 use antiphon_common::config::KafkaSettings;
 use antiphon_common::kafka::{Observer, close_behind};
 use antiphon_common::metrics::ReplierMetrics;
@@ -13,10 +15,12 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::mpsc;
 
-use crate::outgoing::{Outgoing, Remedy};
+use crate::outgoing::{Lookup, Outgoing, Remedy};
 
 /// How long a reply that was not taken waits before it is sent again.
 const BACK_OFF: Duration = Duration::from_millis(100);
+/// How long a look-up of a reply topic may take.
+const LOOK_FOR: Duration = Duration::from_secs(2);
 /// Room for headers and framing beside the payload.
 const RECORD_OVERHEAD: usize = 16 * 1024;
 
@@ -54,9 +58,13 @@ impl Replies {
             while let Some(first) = failed.recv().await {
                 tokio::time::sleep(BACK_OFF).await;
                 let Some(replies) = sender.upgrade() else { break };
-                replies.produce(first);
+                let mut batch = vec![first];
                 while let Ok(next) = failed.try_recv() {
-                    replies.produce(next);
+                    batch.push(next);
+                }
+                replies.look_up(&mut batch).await;
+                for outgoing in batch {
+                    replies.produce(outgoing);
                 }
             }
         });
@@ -67,6 +75,28 @@ impl Replies {
     pub(crate) fn send(&self, mut outgoing: Outgoing) {
         outgoing.limit(self.max_bytes);
         self.produce(Box::new(outgoing));
+    }
+
+    /// Looks up the topics of replies whose partition is not known: it may just have been added,
+    /// and by itself the producer looks every few minutes only.
+    async fn look_up(self: &Arc<Self>, batch: &mut [Box<Outgoing>]) {
+        let mut topics = BTreeSet::new();
+        for outgoing in batch.iter_mut().filter(|outgoing| outgoing.lookup == Lookup::Wanted) {
+            outgoing.lookup = Lookup::Done;
+            topics.insert(outgoing.to.reply_to.topic.clone());
+        }
+        if topics.is_empty() {
+            return;
+        }
+        let replies = Arc::clone(self);
+        let look = move || {
+            let Some(producer) = &replies.producer else { return };
+            for topic in topics {
+                // What is not found is not known when the reply is sent again either.
+                let _ = producer.client().fetch_metadata(Some(&topic), LOOK_FOR);
+            }
+        };
+        let _ = on_own_thread("antiphon-lookup", look).await;
     }
 
     fn produce(&self, outgoing: Box<Outgoing>) {
@@ -101,10 +131,14 @@ impl Acknowledgements {
                 // The channel is closed only when the replier is gone, and its duties with it.
                 let _ = self.again.send(outgoing);
             }
+            Remedy::LookUp if outgoing.lookup == Lookup::NotNeeded => {
+                outgoing.lookup = Lookup::Wanted;
+                let _ = self.again.send(outgoing);
+            }
             Remedy::Resend if !outgoing.to.deadline.has_passed() => {
                 let _ = self.again.send(outgoing);
             }
-            Remedy::Resend | Remedy::ReplyTooLarge | Remedy::GiveUp => {
+            Remedy::Resend | Remedy::LookUp | Remedy::ReplyTooLarge | Remedy::GiveUp => {
                 self.metrics.reply_failures.inc();
                 self.observer.warn("a reply could not be delivered", error);
                 // What would follow in the same stream has no better prospects.

@@ -16,7 +16,7 @@ use crate::cancellations::Cancellable;
 use crate::context::{Context, RawReply, RawRequest};
 use crate::duty::Duty;
 use crate::incoming::Incoming;
-use crate::outgoing::{Outgoing, Recipient};
+use crate::outgoing::{Lookup, Outgoing, Recipient};
 use crate::replies::Replies;
 use crate::router::{Answering, Route, Routes};
 use crate::stream_handler::Items;
@@ -69,7 +69,13 @@ impl Service {
         match answer {
             Some(answer) => {
                 let duty = Duty::Whole(taken);
-                self.replies.send(Outgoing { to, answer, position: None, duty });
+                self.replies.send(Outgoing {
+                    to,
+                    answer,
+                    position: None,
+                    duty,
+                    lookup: Lookup::NotNeeded,
+                });
             }
             None => taken.complete(),
         }

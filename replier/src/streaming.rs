@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cancellations::Cancellable;
 use crate::context::RawReply;
 use crate::duty::{Duty, Part, Streamed};
-use crate::outgoing::{Outgoing, Recipient};
+use crate::outgoing::{Lookup, Outgoing, Recipient};
 use crate::replies::Replies;
 use crate::running::{Begun, Service};
 use crate::stream_handler::Items;
@@ -128,6 +128,12 @@ impl Sending<'_> {
 
     fn send(&self, answer: Result<RawReply, Status>, end: bool, duty: Duty) {
         let position = Some(StreamPosition { seq: self.seq, end });
-        self.replies.send(Outgoing { to: self.to.clone(), answer, position, duty });
+        self.replies.send(Outgoing {
+            to: self.to.clone(),
+            answer,
+            position,
+            duty,
+            lookup: Lookup::NotNeeded,
+        });
     }
 }

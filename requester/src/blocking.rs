@@ -8,6 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::build_error::BuildError;
 use crate::builder::RequesterBuilder;
+use crate::tasks::end_behind;
 
 /// A requester with a runtime of its own, and ways to wait on a plain thread.
 ///
@@ -87,8 +88,7 @@ impl Drop for Requester {
     fn drop(&mut self) {
         drop(self.requester.take());
         if let Some(runtime) = self.runtime.take() {
-            // A plain drop waits for callbacks that still run.
-            runtime.shutdown_background();
+            end_behind(runtime);
         }
     }
 }

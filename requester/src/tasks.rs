@@ -1,6 +1,8 @@
 //! Where the requester's own tasks run: retries, waiting for room, callbacks.
 
 use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
@@ -43,11 +45,32 @@ impl Tasks {
 
 impl Drop for Tasks {
     fn drop(&mut self) {
-        // A plain drop waits for the workers, which must not happen on an async one.
         if let Self::Own(runtime) = self
             && let Some(runtime) = runtime.take()
         {
-            runtime.shutdown_background();
+            end_behind(runtime);
         }
+    }
+}
+
+/// How long tasks that have just been told that all is over may take to pass that on.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Ends a runtime, on a thread of its own: a plain drop waits for whatever runs, which must not
+/// happen on an async thread, and one that waits for nothing forgets callbacks that have been told
+/// and not begun.
+pub(crate) fn end_behind(runtime: Runtime) {
+    let end = move || {
+        let deadline = Instant::now() + LAST_WORDS;
+        while runtime.metrics().num_alive_tasks() > 0 && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+        // Begins when all that was there before it has begun.
+        let begun = runtime.spawn_blocking(|| {});
+        let _ = runtime.block_on(begun);
+        runtime.shutdown_background();
+    };
+    if let Err(error) = thread::Builder::new().name("antiphon-ending".into()).spawn(end) {
+        tracing::warn!(%error, "no thread to end the requester's runtime on");
     }
 }

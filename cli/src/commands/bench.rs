@@ -68,11 +68,12 @@ pub(crate) async fn run(bench: &Bench) -> Result<(), Failure> {
 
     let warm_up = bench.warm_up.unwrap_or((bench.requests / 10).min(10_000));
     let in_flight = bench.in_flight as usize;
-    measure(bench, &requester, Load { requests: warm_up, in_flight, until: None }).await;
+    let warming = Load { requests: warm_up, in_flight, ..Load::default() };
+    measure(bench, &requester, warming).await;
     let until = bench.duration.map(|duration| Instant::now() + duration);
     let (started, cpu_before) = (Instant::now(), cpu::used());
-    let measured =
-        measure(bench, &requester, Load { requests: bench.requests, in_flight, until }).await;
+    let load = Load { requests: bench.requests, in_flight, until, ..Load::default() };
+    let measured = measure(bench, &requester, load).await;
     let (elapsed, cpu_used) = (started.elapsed(), cpu::used().saturating_sub(cpu_before));
 
     let ok = measured.latencies.len();

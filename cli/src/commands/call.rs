@@ -1,43 +1,40 @@
 //! `antiphon call`: sends one request or many, and prints the replies.
 
-use std::io::Read;
+use std::time::Duration;
 
 use antiphon::Requester;
 use antiphon::metrics::RequesterMetrics;
-use antiphon::requester::RawRequest;
-use antiphon::wire::Headers;
-use bytes::Bytes;
+use antiphon::requester::RetryPolicy;
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
-use crate::commands::tally::{Answer, Style, Tally};
+use crate::commands::answers::{Expected, Sent};
+use crate::commands::tally::Tally;
 use crate::exit::Failure;
-use crate::load::Load;
-use crate::options::{Admin, Asking, Connection, pair};
+use crate::options::{Admin, Asking, Connection};
+use crate::output::{Style, print_line};
+use crate::question::{Prepared, Question};
 use crate::service::Service;
+
+/// How long the records that cancel requests may take to go out.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Sends requests and prints their replies, one on a line.
 #[derive(Debug, Args)]
 pub(crate) struct CallCommand {
-    /// The request topic.
-    topic: String,
-    /// The payload; `-` reads it from standard input.
-    #[arg(default_value = "")]
-    payload: String,
-    /// A header; may be repeated.
-    #[arg(short = 'H', value_name = "NAME=VALUE", value_parser = pair)]
-    headers: Vec<(String, String)>,
-    /// The key, which chooses the partition of the request topic.
-    #[arg(short = 'k', long)]
-    key: Option<String>,
-    /// The endpoint.
+    #[command(flatten)]
+    question: Question,
+    /// Take several replies to each request: at most so many, or `all` until the replier ends them.
+    #[arg(long, value_name = "N|all", conflicts_with = "retries")]
+    replies: Option<Expected>,
+    /// Send a request that was not sent again, at most so many times; with --idempotency-key also
+    /// one of which that is not known.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    retries: u32,
+    /// When interrupted by Ctrl-C, tell the replier, which stops working on the request. By the
+    /// deadline it stops in any case.
     #[arg(long)]
-    endpoint: Option<String>,
-    /// How many times to send the request.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    count: u64,
-    /// With --count: how many calls are in flight at once.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    in_flight: u32,
+    cancel: bool,
     /// Print the bytes of each reply and nothing else.
     #[arg(long, conflicts_with = "json")]
     raw: bool,
@@ -55,38 +52,50 @@ pub(crate) struct CallCommand {
     connection: Connection,
 }
 
+/// How each call is made.
+#[derive(Debug, Clone)]
+struct Manner {
+    question: Prepared,
+    replies: Option<Expected>,
+    retry: RetryPolicy,
+    /// `None` if an interrupt just ends the process.
+    cancel: Option<CancellationToken>,
+}
+
 pub(crate) async fn run(call: &CallCommand) -> Result<(), Failure> {
     let settings = call.connection.settings()?;
-    check_headers(&call.headers)?;
-    let payload = payload(call)?;
+    let manner = Manner {
+        question: call.question.prepare()?,
+        replies: call.replies,
+        retry: RetryPolicy::default().max_attempts(call.retries.saturating_add(1)),
+        cancel: call.cancel.then(cancelled_by_signal),
+    };
     let service = Service::start(call.admin.metrics.as_deref()).await?;
     let metrics = RequesterMetrics::new();
     metrics.register(&service.registry).map_err(|error| Failure::usage(error.to_string()))?;
-    let requester = call.asking.requester(&settings, &call.topic, &metrics).await?;
+    let topic = &call.question.topic;
+    let requester = call.asking.requester(&settings, topic, &metrics).await?;
     service.health.set_ready(true);
 
-    let mut request = RawRequest::new(call.topic.clone(), payload);
-    if let Some(endpoint) = &call.endpoint {
-        request = request.endpoint(endpoint.clone());
-    }
-    let load = Load { requests: call.count, in_flight: call.in_flight as usize, until: None };
-    let style = match (call.summary, call.raw, call.json) {
-        (true, ..) => Style::Summary,
-        (_, true, _) => Style::Raw,
-        (_, _, true) => Style::Json,
-        _ => Style::Text,
-    };
-    let (headers, key) = (call.headers.clone(), call.key.clone().map(Bytes::from));
-    let tallies = load
+    let style = Style::of(call.summary, call.raw, call.json);
+    let interrupted = manner.cancel.clone().unwrap_or_default();
+    let tallies = call
+        .question
+        .load(interrupted.clone())
         .run(
             &requester,
-            move |requester, _| send(requester, &request, &headers, key.as_ref()),
+            move |requester, _| manner.send(requester).end(style),
             move |tally: &mut Tally, ended| tally.take(style, &ended),
         )
         .await;
+    if interrupted.is_cancelled() {
+        // Requests that are not acknowledged yet are cancelled behind their acknowledgement.
+        requester.close(FAREWELL).await;
+        tokio::time::sleep(FAREWELL).await;
+    }
     let tally = tallies.into_iter().fold(Tally::default(), Tally::add);
     if style == Style::Summary {
-        println!("{}", tally.summary());
+        print_line(&tally.summary());
     }
     match tally.exit_code() {
         0 => Ok(()),
@@ -94,45 +103,30 @@ pub(crate) async fn run(call: &CallCommand) -> Result<(), Failure> {
     }
 }
 
-/// Puts a call on its way. Its id is kept apart, since a reply does not carry it.
-fn send(
-    requester: &Requester,
-    request: &RawRequest,
-    headers: &[(String, String)],
-    key: Option<&Bytes>,
-) -> impl Future<Output = Answer> + use<> {
-    let mut call = requester.ask(request.clone());
-    for (name, value) in headers {
-        call = call.header(name.clone(), value.clone());
-    }
-    if let Some(key) = key {
-        call = call.key(key.clone());
-    }
-    let call = call.send();
-    async move { (call.correlation_id(), call.await) }
-}
-
-/// Finds what no call could send, before the first one is made.
-fn check_headers(headers: &[(String, String)]) -> Result<(), Failure> {
-    let mut own = Headers::new();
-    for (name, value) in headers {
-        own.push(name.clone(), value.clone());
-    }
-    match own.reserved() {
-        None => Ok(()),
-        Some(name) => Err(Failure::usage(format!(
-            "-H {name}: this header is the protocol's own; use another name"
-        ))),
+impl Manner {
+    /// Puts a call on its way.
+    fn send(&self, requester: &Requester) -> Sent {
+        let mut call = self.question.ask(requester);
+        if self.retry != RetryPolicy::none() {
+            call = call.retry(self.retry);
+        }
+        if let Some(token) = &self.cancel {
+            call = call.cancellable(true).cancel_on(token.clone());
+        }
+        match self.replies {
+            None => Sent::one(call.send()),
+            Some(expected) => Sent::several(call.stream(), expected),
+        }
     }
 }
 
-fn payload(call: &CallCommand) -> Result<Bytes, Failure> {
-    if call.payload != "-" {
-        return Ok(Bytes::copy_from_slice(call.payload.as_bytes()));
-    }
-    let mut input = Vec::new();
-    std::io::stdin()
-        .read_to_end(&mut input)
-        .map_err(|error| Failure::usage(format!("cannot read standard input: {error}")))?;
-    Ok(input.into())
+/// A token that Ctrl-C cancels. A second one ends the process.
+fn cancelled_by_signal() -> CancellationToken {
+    let token = CancellationToken::new();
+    let cancelled = token.clone();
+    tokio::spawn(async move {
+        antiphon::replier::shutdown_signal().await;
+        cancelled.cancel();
+    });
+    token
 }

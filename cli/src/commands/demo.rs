@@ -125,7 +125,8 @@ async fn verify(
 /// Sends all requests, and compares each reply with its request.
 async fn ask(demo: &Demo, requester: &Requester, topic: &str, begun: Instant) -> Verified {
     let progress = Arc::new(progress(demo));
-    let load = Load { requests: demo.requests, in_flight: demo.in_flight as usize, until: None };
+    let (requests, in_flight) = (demo.requests, demo.in_flight as usize);
+    let load = Load { requests, in_flight, ..Load::default() };
     let (bar, topic) = (Arc::clone(&progress), Name::from(topic.to_owned()));
     let parts = load
         .run(

@@ -1,5 +1,6 @@
 //! One module for each command: its options, and what it does.
 
+mod answers;
 pub(crate) mod bench;
 pub(crate) mod call;
 mod command;
@@ -9,4 +10,6 @@ mod demo_repliers;
 mod demo_report;
 pub(crate) mod dev;
 pub(crate) mod reply;
+pub(crate) mod submit;
 mod tally;
+pub(crate) mod ticket;

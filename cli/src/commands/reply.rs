@@ -4,6 +4,7 @@ use antiphon::metrics::ReplierMetrics;
 use antiphon::replier::{RawReply, RawRequest, RunError};
 use antiphon::{Context, Replier, Router, Status};
 use clap::Args;
+use futures::stream;
 
 use crate::commands::command::Program;
 use crate::exit::Failure;
@@ -18,6 +19,9 @@ pub(crate) struct Reply {
     topic: String,
     #[command(flatten)]
     answer: Answer,
+    /// With --echo and --upper: answer each request with a stream of so many replies.
+    #[arg(long, value_name = "N", conflicts_with = "command")]
+    stream: Option<u64>,
     /// The consumer group [default: the topic's name].
     #[arg(long)]
     group: Option<String>,
@@ -72,7 +76,7 @@ pub(crate) async fn run(reply: &Reply) -> Result<(), Failure> {
     let topic = reply.topic.clone();
     Replier::builder(settings.kafka)
         .settings(settings.replier)
-        .service(reply.answer.router(&reply.topic, max_output))
+        .service(reply.answer.router(&reply.topic, reply.stream, max_output))
         .metrics(metrics)
         .on_ready(move |is_ready| {
             ready.set_ready(is_ready);
@@ -88,7 +92,7 @@ pub(crate) async fn run(reply: &Reply) -> Result<(), Failure> {
 }
 
 impl Answer {
-    fn router(&self, topic: &str, max_output: usize) -> Router {
+    fn router(&self, topic: &str, stream: Option<u64>, max_output: usize) -> Router {
         if let Some(command) = &self.command {
             let program = Program::new(command, max_output);
             return Router::new().handle_any(topic, move |request, context| {
@@ -97,13 +101,19 @@ impl Answer {
             });
         }
         let upper = self.upper;
-        Router::new().handle_any(topic, move |request: RawRequest, _: Context| async move {
-            Ok::<_, Status>(if upper {
-                RawReply::new(uppercase(&request.payload))
-            } else {
-                RawReply::new(request.payload)
-            })
-        })
+        let reply = move |request: RawRequest| match upper {
+            true => RawReply::new(uppercase(&request.payload)),
+            false => RawReply::new(request.payload),
+        };
+        match stream {
+            Some(replies) => Router::new().handle_any_stream(topic, move |request, _: Context| {
+                let reply = reply(request);
+                stream::iter((0..replies).map(move |_| Ok::<_, Status>(reply.clone())))
+            }),
+            None => Router::new().handle_any(topic, move |request, _: Context| async move {
+                Ok::<_, Status>(reply(request))
+            }),
+        }
     }
 }
 

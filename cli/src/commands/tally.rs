@@ -1,35 +1,21 @@
 //! What `antiphon call` prints and counts of each call.
 
-use std::io::Write;
-
-use antiphon::requester::Reply;
-use antiphon::{CallError, CallErrorKind, CorrelationId, Outcome};
+use antiphon::{CallErrorKind, Outcome};
 use serde::Serialize;
+use serde_json::{Value, json};
 
+use crate::commands::answers::{Answer, Replied};
 use crate::exit::{ERROR_REPLY, NOT_SENT, UNKNOWN};
 use crate::latencies::Latencies;
 use crate::load::Ended;
+use crate::output::Style;
 use crate::report::LatencyReport;
-
-/// A call's id and its end.
-pub(crate) type Answer = (Option<CorrelationId>, Result<Reply, CallError>);
-
-/// How calls are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Style {
-    /// Each reply as a line of text, each error as a line of standard error.
-    Text,
-    /// The bytes of each reply.
-    Raw,
-    /// A JSON object for each call.
-    Json,
-    /// Nothing for each call, one JSON object at the end.
-    Summary,
-}
 
 /// How calls ended, so far.
 pub(crate) struct Tally {
     counts: Counts,
+    /// Of calls with several replies, how many came.
+    replies: Option<u64>,
     latencies: Latencies,
     first_error: Option<String>,
 }
@@ -47,35 +33,45 @@ struct Counts {
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { counts: Counts::default(), latencies: Latencies::new(), first_error: None }
+        Self {
+            counts: Counts::default(),
+            replies: None,
+            latencies: Latencies::new(),
+            first_error: None,
+        }
     }
 }
 
 impl Tally {
     /// Counts a call and prints it.
     pub(crate) fn take(&mut self, style: Style, ended: &Ended<Answer>) {
-        let (id, result) = &ended.result;
+        let Answer { id, result } = &ended.result;
         self.counts.requests += 1;
         let counter = match result {
             Ok(_) => &mut self.counts.ok,
             Err(error) => match (error.kind(), error.outcome()) {
-                (CallErrorKind::Status(_), _) | (_, Outcome::Executed) => {
-                    &mut self.counts.error_reply
-                }
+                (CallErrorKind::Status(_), _) => &mut self.counts.error_reply,
                 (_, Outcome::NotSent) => &mut self.counts.not_sent,
                 (CallErrorKind::Timeout, _) => &mut self.counts.timeout,
+                (_, Outcome::Executed) => &mut self.counts.error_reply,
                 (_, Outcome::Unknown) => &mut self.counts.unknown,
             },
         };
         *counter += 1;
         match result {
-            Ok(reply) => {
+            Ok(replied) => {
                 self.latencies.record(ended.latency);
-                print_reply(style, *id, ended, reply);
+                match replied {
+                    Replied::One(reply) => {
+                        let more = json!({"round_trip_us": ended.latency.as_micros()});
+                        style.reply(*id, reply, &more);
+                    }
+                    Replied::Several(replies) => *self.replies.get_or_insert(0) += replies,
+                }
             }
             Err(error) => {
                 self.first_error.get_or_insert_with(|| error.to_string());
-                print_error(style, error);
+                style.error(error, &Value::Null);
             }
         }
     }
@@ -89,6 +85,7 @@ impl Tally {
         counts.timeout += more.timeout;
         counts.unknown += more.unknown;
         counts.not_sent += more.not_sent;
+        self.replies = self.replies.into_iter().chain(other.replies).reduce(|a, b| a + b);
         self.latencies.add(&other.latencies);
         self.first_error = self.first_error.or(other.first_error);
         self
@@ -100,6 +97,8 @@ impl Tally {
         struct Summary<'a> {
             #[serde(flatten)]
             counts: Counts,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            replies: Option<u64>,
             #[serde(flatten)]
             latency: LatencyReport,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,6 +106,7 @@ impl Tally {
         }
         let summary = Summary {
             counts: self.counts,
+            replies: self.replies,
             latency: LatencyReport::of(&self.latencies),
             first_error: self.first_error.as_deref(),
         };
@@ -125,46 +125,5 @@ impl Tally {
         } else {
             0
         }
-    }
-}
-
-fn print_reply(style: Style, id: Option<CorrelationId>, ended: &Ended<Answer>, reply: &Reply) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut out = std::io::stdout().lock();
-    let printed = match style {
-        Style::Summary => Ok(()),
-        Style::Raw => out.write_all(&reply.payload),
-        Style::Text => writeln!(out, "{}", text(&reply.payload)),
-        Style::Json => {
-            let line = serde_json::json!({
-                "correlation_id": id.map(|id| id.to_string()),
-                "payload": text(&reply.payload),
-                "key": reply.key.as_deref().map(text),
-                "partition": reply.partition,
-                "offset": reply.offset,
-                "round_trip_us": ended.latency.as_micros(),
-            });
-            writeln!(out, "{line}")
-        }
-    };
-    if printed.and_then(|()| out.flush()).is_err() {
-        // Nobody reads on: there is nothing left to do, as with `head`.
-        std::process::exit(0);
-    }
-}
-
-fn print_error(style: Style, error: &CallError) {
-    match style {
-        Style::Summary => {}
-        Style::Text | Style::Raw => eprintln!("error: {error}"),
-        Style::Json => println!(
-            "{}",
-            serde_json::json!({
-                "correlation_id": error.correlation_id().map(|id| id.to_string()),
-                "error": error.kind().to_string(),
-                "outcome": error.outcome().as_str(),
-                "status": error.status().map(|status| status.code().name()),
-            })
-        ),
     }
 }

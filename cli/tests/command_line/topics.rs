@@ -31,6 +31,11 @@ impl Topics {
         self.command("call", arguments)
     }
 
+    /// A command about tickets, on the same broker.
+    pub(crate) fn ticket(&self, name: &str, arguments: &[&str]) -> Launch {
+        antiphon(["ticket", name]).arguments(&self.broker).arguments(arguments)
+    }
+
     /// Starts a replier, and waits until it answers.
     pub(crate) fn reply(&self, arguments: &[&str]) -> Running {
         ready(self.command("reply", arguments))

@@ -219,7 +219,11 @@ impl Attempts {
     }
 
     fn waits_for(&self, kind: &CallErrorKind) -> bool {
-        self.session.upgrade().is_some_and(|session| session.waits_for(kind))
+        match self.session.upgrade() {
+            Some(session) => session.waits_for(kind),
+            // Whoever would have waited hears at once that the requester is gone.
+            None => matches!(kind, CallErrorKind::Overloaded(_) | CallErrorKind::NotPositioned),
+        }
     }
 }
 

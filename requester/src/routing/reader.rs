@@ -22,8 +22,6 @@ const POLL: Duration = Duration::from_millis(100);
 /// How many replies are taken before their callers are woken. Callers that wake together send
 /// their next requests together, which makes for fewer produce requests.
 const BATCH: usize = 256;
-/// How long an old partition is read beyond the deadline of its last call.
-const AFTERWARDS: Duration = Duration::from_secs(1);
 
 /// Completes calls with the replies that it reads.
 pub(crate) struct Reader {
@@ -32,6 +30,8 @@ pub(crate) struct Reader {
     calls: Arc<Calls>,
     /// Leases of other partitions, as they come.
     moves: Option<Receiver<Moved>>,
+    /// A lease that could not be followed yet.
+    behind: Option<Moved>,
     retiring: Retiring,
     /// The number of partitions that are read, as the gauge has it.
     reading: Reading,
@@ -59,7 +59,15 @@ impl Reader {
     ) -> Self {
         let mut reading = Reading { count: 0, gauge: calls.metrics.reply_partitions.clone() };
         reading.add(partitions.starts().len());
-        Self { partitions, inbox, calls, moves, retiring: Retiring::default(), reading }
+        Self {
+            partitions,
+            inbox,
+            calls,
+            moves,
+            behind: None,
+            retiring: Retiring::default(),
+            reading,
+        }
     }
 
     /// Reads until the requester is closed.
@@ -140,17 +148,18 @@ impl Reader {
     /// Follows the lease and the growth of the topic.
     fn tend(&mut self) {
         let moved = self.moves.as_ref().and_then(|moves| moves.try_iter().last());
-        if let Some(moved) = moved {
+        if let Some(moved) = moved.or_else(|| self.behind.take()) {
             self.follow(moved);
         }
-        if self.retiring.len() > 0 {
-            for partition in self.retiring.take_over(Instant::now()) {
-                if let Err(error) = self.partitions.remove(partition) {
-                    self.partitions.observer().warn("cannot stop reading a partition", &error);
-                }
-                self.inbox.forget(partition);
-                self.reading.remove_one();
+        let calls = &self.calls;
+        for partition in
+            self.retiring.take_over(Instant::now(), |instant| calls.any_since_before(instant))
+        {
+            if let Err(error) = self.partitions.remove(partition) {
+                self.partitions.observer().warn("cannot stop reading a partition", &error);
             }
+            self.inbox.forget(partition);
+            self.reading.remove_one();
         }
         let added = self.partitions.look_for_more();
         if !added.is_empty() {
@@ -161,7 +170,8 @@ impl Reader {
 
     /// Sends the replies of new calls to another partition, and reads the old one until its calls
     /// have ended.
-    fn follow(&mut self, Moved { partition, offset, .. }: Moved) {
+    fn follow(&mut self, moved: Moved) {
+        let Moved { partition, offset, .. } = moved;
         let Ok(Some(old)) = self.inbox.partition() else { return };
         if old == partition {
             return;
@@ -169,6 +179,7 @@ impl Reader {
         if !self.retiring.take_back(partition) {
             if let Err(error) = self.partitions.add(partition, offset) {
                 self.partitions.observer().warn("cannot read the partition leased", &error);
+                self.behind = Some(moved);
                 return;
             }
             self.inbox.read_up_to([(partition, offset)]);
@@ -176,9 +187,8 @@ impl Reader {
         }
         self.inbox.direct_to(Some(partition));
         self.calls.metrics.lease_moves.inc();
-        // Asked after the change: a call that still went by the old partition is in the table.
-        let until = self.calls.all_end_by().unwrap_or_else(Instant::now);
-        self.retiring.add(old, until + AFTERWARDS);
+        // The clock is read after the change: a call that begins later goes by the new partition.
+        self.retiring.add(old, Instant::now());
     }
 }
 

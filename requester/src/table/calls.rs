@@ -267,9 +267,10 @@ impl Calls {
         }
     }
 
-    /// The instant by which every call that waits now will have ended.
-    pub(crate) fn all_end_by(&self) -> Option<Instant> {
-        self.table.latest_deadline().map(|latest| self.epoch.instant(latest))
+    /// Whether a call waits that was begun at `instant` or before. It looks at all of them.
+    pub(crate) fn any_since_before(&self, instant: Instant) -> bool {
+        let moment = self.epoch.moment(instant);
+        self.table.any(|waiting| waiting.sent_at <= moment)
     }
 
     /// Ends the calls whose deadlines have passed. Returns when to look again.

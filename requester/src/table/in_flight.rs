@@ -97,10 +97,9 @@ impl<T> InFlight<T> {
         self.wheel.next()
     }
 
-    /// The latest deadline of all entries, exactly. Takes time in proportion to the entries that
-    /// fall due last.
-    pub(crate) fn latest_deadline(&self) -> Option<Moment> {
-        self.wheel.latest(&self.entries)
+    /// Whether there is an entry of which this holds. Takes time in proportion to the entries.
+    pub(crate) fn any(&self, mut holds: impl FnMut(&T) -> bool) -> bool {
+        self.entries.iter().any(|entry| holds(&entry.value))
     }
 
     /// The number of entries.

@@ -108,6 +108,13 @@ fn far() -> Deadline {
     Deadline::after(Duration::from_secs(3600))
 }
 
+/// Waits for threads that only act.
+fn join<const N: usize>(threads: [JoinHandle<()>; N]) {
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
+}
+
 fn register(
     calls: &Calls,
     deadline: Deadline,

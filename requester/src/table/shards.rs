@@ -68,9 +68,10 @@ impl<T> Shards<T> {
         }
     }
 
-    /// The latest deadline of all entries that are in the table throughout the call.
-    pub(crate) fn latest_deadline(&self) -> Option<Moment> {
-        self.shards.iter().filter_map(|shard| lock(shard).latest_deadline()).max()
+    /// Whether, of the entries that are in the table throughout the call, there is one of which
+    /// this holds. It runs under the lock, so it must be short and must not panic.
+    pub(crate) fn any(&self, holds: impl Fn(&T) -> bool) -> bool {
+        self.shards.iter().any(|shard| lock(shard).any(&holds))
     }
 
     /// The number of entries at some moment during the call.

@@ -70,6 +70,11 @@ impl<E> Slab<E> {
         entry
     }
 
+    /// All entries, in the order of their indexes.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &E> {
+        self.chunks.iter().flatten().flat_map(|chunk| chunk.slots.iter().flatten())
+    }
+
     /// The number of entries.
     pub(crate) fn len(&self) -> usize {
         self.len

@@ -118,15 +118,6 @@ impl Wheel {
         start.checked_mul(1 << TICK_BITS).map(Moment)
     }
 
-    /// The latest deadline. Takes time in proportion to the entries of the last list.
-    pub(crate) fn latest<E: Timed>(&self, entries: &Slab<E>) -> Option<Moment> {
-        let level = self.occupied.iter().rposition(|lists| *lists != 0)?;
-        let slot = self.occupied[level].ilog2() as usize;
-        let timer = |index| (index != NONE).then(|| entries[index].timer());
-        let first = timer(self.first[level * SLOTS + slot]);
-        std::iter::successors(first, |last| timer(last.next)).map(|timer| timer.deadline).max()
-    }
-
     /// The bytes allocated on the heap.
     #[cfg(test)]
     pub(crate) fn heap_bytes(&self) -> usize {

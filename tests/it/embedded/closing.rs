@@ -7,8 +7,9 @@ use antiphon::{Call, CallErrorKind, Outcome, Requester};
 use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::asking::{ended, requester};
-use crate::support::brokers::{QUOTES, REPLIES, embedded};
+use crate::support::asking::{build, ended, requester};
+use crate::support::brokers::{QUOTES, REPLIES, embedded, settings};
+use crate::support::records::ends;
 use crate::support::replying::{gated_echo, start};
 use crate::support::waiting::{bounded, eventually};
 
@@ -30,6 +31,7 @@ async fn closing_ends_what_waits_and_refuses_what_comes() {
     let (requester, metrics) = requester(&broker, REPLIES).await;
     let clone = requester.clone();
     let waiting = send(&requester, 20);
+    eventually("all are written", || ends(&broker, QUOTES) == [20]).await;
     assert_eq!(requester.close(Duration::ZERO).await, 20);
     assert_closed(waiting, Outcome::Unknown).await;
     assert_eq!(clone.in_flight(), 0);
@@ -79,4 +81,46 @@ async fn dropping_the_last_handle_ends_what_waits() {
     drop(clone);
     assert_closed(waiting, Outcome::Unknown).await;
     assert_eq!((metrics.unknown.get(), metrics.in_flight.get()), (20, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_still_queued_here_was_not_sent() {
+    let broker = embedded(1);
+    // Requests for a topic that is not known yet stay in the producer's queue.
+    let kafka = settings(&broker).property("topic.metadata.propagation.max.ms", "600000");
+    let (requester, metrics) = build(Requester::builder(kafka).reply_topic(REPLIES)).await;
+    let clone = requester.clone();
+    let ask = |topic| clone.ask(RawRequest::new(topic, "?")).send();
+    let queued: Vec<_> = (0..30).map(|_| ask("nobody")).collect();
+    let cancellable = clone.ask(RawRequest::new("nobody", "?")).cancellable(true).send();
+    let written = send(&requester, 20);
+    eventually("what can be is written", || ends(&broker, QUOTES) == [20]).await;
+    // The queued ones end by the reports of what was purged, so the close waits for no more.
+    let closing = requester.close(Duration::from_millis(100));
+    assert_eq!(bounded("closing", closing).await, 51);
+    assert_closed(written, Outcome::Unknown).await;
+    assert_closed(queued, Outcome::NotSent).await;
+    assert_closed(vec![cancellable], Outcome::NotSent).await;
+    assert_eq!((metrics.unknown.get(), metrics.not_sent.get(), ended(&metrics)), (20, 31, 51));
+    assert_eq!((clone.in_flight(), metrics.in_flight.get()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_is_gone_holds_up_no_close() {
+    let broker = embedded(1);
+    let (requester, metrics) = requester(&broker, REPLIES).await;
+    let written = send(&requester, 20);
+    eventually("they are written", || ends(&broker, QUOTES) == [20]).await;
+    drop(broker);
+    let after = send(&requester, 30);
+    let closing = requester.close(Duration::from_millis(100));
+    assert_eq!(bounded("closing", closing).await, 50);
+    assert_closed(written, Outcome::Unknown).await;
+    for answer in bounded("all calls", join_all(after)).await {
+        // Some may have gone into the connection before it was known to be dead.
+        let error = answer.expect_err("there is no broker");
+        assert!(matches!(error.kind(), CallErrorKind::Closed), "{error}");
+        assert_ne!(error.outcome(), Outcome::Executed);
+    }
+    assert_eq!((ended(&metrics), metrics.in_flight.get()), (50, 0));
 }

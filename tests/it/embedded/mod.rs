@@ -1,7 +1,10 @@
 //! Tests against the embedded broker. Each test has a broker of its own.
 
+mod adaptive;
+mod blocking;
 mod callbacks;
 mod cancellation;
+mod cancelling;
 mod closing;
 mod endpoints;
 mod endurance;
@@ -10,13 +13,17 @@ mod first_request;
 mod forged_replies;
 mod gathering;
 mod hostile_requests;
+mod inheriting;
+mod lazy;
 mod limits;
 mod polling;
 mod queues;
 mod replier_cancellation;
 mod replier_streams;
 mod retries;
+mod rooms;
 mod round_trip;
 mod routing;
+mod services;
 mod statuses;
 mod streams;

@@ -15,6 +15,9 @@ use crate::support::records::ends;
 use crate::support::replying::{mixed, start};
 use crate::support::waiting::{bounded, eventually};
 
+/// Enough to begin to wait, and no more.
+const VAIN: Duration = Duration::from_secs(1);
+
 async fn waiting(
     broker: &TestBroker,
     max_in_flight: usize,
@@ -74,9 +77,9 @@ async fn whoever_waits_in_vain_was_not_sent() {
     let (requester, metrics) = waiting(&broker, 1, 1 << 20).await;
     let holder = send(&requester, "holds the only place");
     eventually("it is written", || ends(&broker, QUOTES) == [1]).await;
-    let ask = || requester.ask(RawRequest::new(QUOTES, "?")).timeout(Duration::from_millis(200));
+    let ask = || requester.ask(RawRequest::new(QUOTES, "?")).timeout(VAIN);
     let error = overloaded("a deadline", ask().send(), "max_in_flight is 1").await;
-    assert!(error.elapsed() >= Duration::from_millis(200), "{error}: it has not waited");
+    assert!(error.elapsed() >= VAIN, "{error}: it has not waited");
     assert_eq!((metrics.not_sent.get(), ended(&metrics), requester.in_flight()), (1, 1, 1));
     assert_eq!(ends(&broker, QUOTES), [1]);
     drop(holder);
@@ -94,7 +97,7 @@ async fn bytes_are_waited_for_as_well() {
     let (requester, _) = waiting(&broker, 100, 1_000).await;
     let holder = send(&requester, "x".repeat(600));
     let large = || requester.ask(RawRequest::new(QUOTES, "y".repeat(500)));
-    let call = large().timeout(Duration::from_millis(100)).send();
+    let call = large().timeout(VAIN).send();
     overloaded("too many bytes", call, "max_in_flight_bytes is 1000").await;
 
     let waits = large().send();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
-use antiphon::config::{ReplyPartition, RequesterSettings};
+use antiphon::config::{KafkaSettings, ReplyPartition, RequesterSettings};
 use antiphon::metrics::RequesterMetrics;
 use antiphon::requester::RawRequest;
 use antiphon::{Replier, Requester};
@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::asking::{build, ended};
-use crate::support::brokers::{kafka, settings, topics};
+use crate::support::brokers::{kafka, settings, topics, without_heartbeat};
 use crate::support::instances::{Instance, Orders, take_part};
 use crate::support::replying::{Running, echo, run};
 use crate::support::waiting::{bounded, eventually};
@@ -34,12 +34,9 @@ struct Asker {
 }
 
 impl Asker {
-    async fn start(topic: &str, replies: &str) -> Self {
+    async fn start(kafka: &KafkaSettings, topic: &str, replies: &str) -> Self {
         let soon = RequesterSettings { lease_after_ms: 100, ..Default::default() };
-        // By default the topic is looked at every ten seconds.
-        let kafka_settings =
-            settings(kafka()).property("topic.metadata.refresh.interval.ms", "300");
-        let builder = Requester::builder(kafka_settings).settings(soon);
+        let builder = Requester::builder(kafka.clone()).settings(soon);
         let builder = builder.reply_topic(replies).reply_partition(ReplyPartition::Auto);
         let (requester, metrics) = build(builder).await;
         let mut asker = Self {
@@ -69,10 +66,15 @@ impl Asker {
         asker
     }
 
-    async fn start_several(count: usize, topic: &str, replies: &str) -> Vec<Self> {
+    async fn start_several(
+        count: usize,
+        kafka: &KafkaSettings,
+        topic: &str,
+        replies: &str,
+    ) -> Vec<Self> {
         let mut askers = Vec::new();
         for _ in 0..count {
-            askers.push(Self::start(topic, replies).await);
+            askers.push(Self::start(kafka, topic, replies).await);
         }
         askers
     }
@@ -115,11 +117,10 @@ async fn until_apart(askers: &[Asker]) {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_lease_that_moves_under_load_keeps_every_reply() {
-    let (topic, replies) = topics("lease-moves", 3);
+async fn moves_under_load(name: &str, kafka_settings: KafkaSettings) {
+    let (topic, replies) = topics(name, 3);
     let replier = replier(&topic).await;
-    let mut askers = Asker::start_several(3, &topic, &replies).await;
+    let mut askers = Asker::start_several(3, &kafka_settings, &topic, &replies).await;
     let mut moves = 0;
     loop {
         until_apart(&askers).await;
@@ -132,7 +133,7 @@ async fn a_lease_that_moves_under_load_keeps_every_reply() {
             break;
         }
         moves += askers.remove(0).stop().await;
-        askers.push(Asker::start(&topic, &replies).await);
+        askers.push(Asker::start(&kafka_settings, &topic, &replies).await);
     }
     for asker in askers {
         asker.stop().await;
@@ -141,12 +142,25 @@ async fn a_lease_that_moves_under_load_keeps_every_reply() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_lease_that_moves_under_load_keeps_every_reply_by_the_classic_protocol() {
+    moves_under_load("lease-moves-classic", settings(kafka())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_lease_that_moves_under_load_keeps_every_reply_by_the_newer_protocol() {
+    let newer = without_heartbeat(settings(kafka())).property("group.protocol", "consumer");
+    moves_under_load("lease-moves-consumer", newer).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn partitions_that_are_added_under_load_are_leased() {
     let (topic, replies) = ("lease-growth", "lease-growth.replies");
     kafka().create_topic(topic, 3).unwrap();
     kafka().create_topic(replies, 1).unwrap();
     let replier = replier(topic).await;
-    let askers = Asker::start_several(3, topic, replies).await;
+    // By default the topic is looked at every ten seconds.
+    let watchful = settings(kafka()).property("topic.metadata.refresh.interval.ms", "300");
+    let askers = Asker::start_several(3, &watchful, topic, replies).await;
     for asker in &askers {
         asker.until_answered(50).await;
     }
@@ -172,7 +186,7 @@ async fn partitions_that_are_added_under_load_are_leased() {
 async fn two_instances_on_one_partition_each_get_their_own_replies() {
     let (topic, replies) = topics("lease-shared", 1);
     let replier = replier(&topic).await;
-    let askers = Asker::start_several(2, &topic, &replies).await;
+    let askers = Asker::start_several(2, &settings(kafka()), &topic, &replies).await;
     let leased = || askers.iter().map(|asker| asker.metrics.leased_partitions.get()).sum::<i64>();
     eventually("one of them has the lease", || leased() == 1).await;
     for asker in &askers {

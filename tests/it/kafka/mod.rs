@@ -1,9 +1,13 @@
 //! Tests against real Kafka. Those that do not break the broker share one; each has its own topics.
 
+mod churn;
 mod commits;
+mod doubt;
 mod drain;
+mod ensuring;
 mod growth;
 mod leader;
+mod leases;
 mod outage;
 mod protocols;
 mod rebalance;

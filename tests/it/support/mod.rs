@@ -4,6 +4,7 @@
 pub(crate) mod asking;
 pub(crate) mod brokers;
 pub(crate) mod forgery;
+pub(crate) mod instances;
 pub(crate) mod records;
 pub(crate) mod replying;
 pub(crate) mod runs;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use shuttle::rand::{Rng, thread_rng};
 use tokio::sync::oneshot;
 
-use super::{Table, check, far, register, reply};
+use super::{Table, check, far, join, register, reply};
 use crate::call::Name;
 use crate::table::{Calls, Cancel, Done, Position};
 
@@ -39,7 +39,7 @@ fn an_acknowledged_and_cancelled_request_is_cancelled_by_one_record() {
             table.spawn(move |calls| calls.acknowledged(call, POSITION)),
             table.spawn(move |calls| cancel(calls, call)),
         ];
-        acts.map(|act| act.join().expect("no panic"));
+        join(acts);
         assert_eq!(records.load(Ordering::Relaxed), 1);
         assert_eq!(table.calls.len(), 0, "nobody waits for the call any more");
         table.close(1);
@@ -58,7 +58,7 @@ fn a_cancelled_request_is_cancelled_by_at_most_one_record() {
             table.spawn(move |calls| cancel(calls, call)),
             table.spawn(move |calls| if closes { calls.close() } else { reply(calls, call) }),
         ];
-        acts.map(|act| act.join().expect("no panic"));
+        join(acts);
         let replies = usize::try_from(table.calls.metrics.replies.get()).expect("a few");
         let records = records.load(Ordering::Relaxed);
         if closes {

@@ -6,7 +6,7 @@ use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread::JoinHandle;
 use tokio::sync::oneshot;
 
-use super::{Table, Told, check, far, register, reply, unsent};
+use super::{Table, Told, check, far, join, register, reply, unsent};
 use crate::call::Name;
 use crate::table::{Calls, Cancel, Done};
 
@@ -95,7 +95,7 @@ fn call(table: &Table, done: Done) -> JoinHandle<bool> {
             let calls = Arc::clone(&calls);
             shuttle::thread::spawn(move || way(&calls, call))
         });
-        racers.map(|racer| racer.join().expect("no panic"));
+        join(racers);
         true
     })
 }

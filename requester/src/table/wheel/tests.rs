@@ -115,7 +115,6 @@ fn time_passes_while_nothing_waits() {
 #[test]
 fn the_ends_of_time() {
     let mut timers = Timers::new([0, u64::MAX, u64::MAX - TICK]);
-    assert_eq!(timers.wheel.latest(&timers.entries), Some(Moment(u64::MAX)));
     assert_eq!(timers.pop(0), Some(0));
     assert_eq!(timers.pop(u64::MAX - 1), Some(u64::MAX - TICK));
     assert_eq!(timers.pop(u64::MAX), None, "it lies within a tick that never ends");
