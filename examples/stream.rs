@@ -34,9 +34,12 @@ impl Drop for Gone {
     }
 }
 
-fn list_readings(request: ListReadings, gone: Gone) -> impl Stream<Item = Result<Reading, Status>> {
+fn list_readings(
+    ListReadings { count }: ListReadings,
+    gone: Gone,
+) -> impl Stream<Item = Result<Reading, Status>> {
     stream::unfold((0, gone), move |(number, gone)| async move {
-        if request.count.is_some_and(|count| number == count) {
+        if count == Some(number) {
             return None;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;

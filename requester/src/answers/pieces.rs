@@ -27,8 +27,9 @@ impl<T> Anonymous<T> {
         // Duplicates, after a crash of a replier, take room too.
         let (sender, pieces) = mpsc::channel(count.saturating_mul(2).max(16));
         let fate = Arc::new(Mutex::new(None));
-        let done = Done::replies(Pieces { sender, fate: Arc::clone(&fate) });
         let topic = call.topic_of();
+        let to = Pieces { sender, fate: Arc::clone(&fate), topic: topic.clone() };
+        let done = Done::replies(to);
         match call.try_send(started, done) {
             Ok(entry) => Ok(Self { pieces, fate, entry, started, decode: A::decode }),
             Err((failure, _)) => {
@@ -56,6 +57,6 @@ impl<T> Anonymous<T> {
 
     /// Frees the call's place.
     pub(super) fn complete(self) {
-        self.entry.complete();
+        self.entry.complete(true);
     }
 }

@@ -68,8 +68,9 @@ impl<A: Ask> CallBuilder<'_, A> {
         let max = self.session.settings.stream_buffer;
         let (sender, pieces) = mpsc::channel(max);
         let fate = Arc::new(Mutex::new(None));
-        let done = Done::replies(Pieces { sender, fate: Arc::clone(&fate) });
         let topic = self.topic_of();
+        let to = Pieces { sender, fate: Arc::clone(&fate), topic: topic.clone() };
+        let done = Done::replies(to);
         let entry = match self.try_send(started, done) {
             Ok(entry) => Some(entry),
             Err((failure, done)) => {
@@ -145,11 +146,11 @@ impl<T> Replies<T> {
     }
 
     /// Takes the entry out of the table, if the stream is complete.
-    fn complete(&mut self) {
+    fn complete(&mut self, good: bool) {
         self.finished = true;
         self.late_replies.inc_by(self.sequence.dropped());
         if let Some(entry) = self.entry.take() {
-            entry.complete();
+            entry.complete(good);
         }
     }
 
@@ -171,7 +172,7 @@ impl<T> Stream for Replies<T> {
                 return Poll::Ready(Some(self.ending(item)));
             }
             if let Some(last) = self.sequence.take_end() {
-                self.complete();
+                self.complete(last.is_none());
                 return Poll::Ready(last.map(|failure| self.ending(Err(failure))));
             }
             // First, or a stream that never pauses could not be cancelled.

@@ -142,7 +142,8 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
     }
 
     /// Calls `then` with the answer, on a thread where it may block; no other call is held up by
-    /// it, and a panic in it hurts nobody.
+    /// it, and a panic in it hurts nobody. The threads are those of the runtime for blocking work,
+    /// 512 unless the runtime says otherwise: while that many callbacks block, further ones wait.
     ///
     /// It is called once, also when the call could not be sent. There is nothing to drop: the call
     /// ends by its deadline.
@@ -193,6 +194,11 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
     fn send_as<T>(mut self, decode: Decode<T>) -> Call<T> {
         let started = Instant::now();
         let cancel_on = self.cancel_on.take();
+        if cancel_on.as_ref().is_some_and(CancellationToken::is_cancelled) {
+            self.session.calls.count_not_sent();
+            let cancelled = Failure::not_sent(CallErrorKind::Cancelled);
+            return Call::refused(cancelled, self.topic_of(), started, decode);
+        }
         let call = if self.plan.is_plain() {
             self.once(started, decode)
         } else {

@@ -215,9 +215,9 @@ impl Entry {
         self.calls.withdraw(self.call)
     }
 
-    /// Ends a call that took several replies, and has them.
-    pub(crate) fn complete(mut self) {
-        self.calls.complete(self.call);
+    /// Ends a call that took several replies, and has them; the last one may be an error.
+    pub(crate) fn complete(mut self, good: bool) {
+        self.calls.complete(self.call, good);
         self.armed = false;
     }
 

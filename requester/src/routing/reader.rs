@@ -137,9 +137,7 @@ impl Reader {
             Answered::Once(waiting) => self.calls.reply(call, waiting, one(piece)),
             Answered::Several(pieces) => {
                 if pieces.sender.try_send(piece).is_err() && !pieces.sender.is_closed() {
-                    let max = pieces.sender.max_capacity();
-                    let overflow = CallErrorKind::Overflow { max, missing: None };
-                    self.calls.fail(call, || Failure::executed(overflow));
+                    self.calls.overflow(call, pieces.sender.max_capacity(), &pieces.topic);
                 }
             }
         }

@@ -2,7 +2,13 @@
 
 use tokio::sync::Notify;
 
-use super::sync::atomic::{AtomicUsize, Ordering};
+use super::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// The bits of a word that count bytes; the others count calls.
+const BYTES_BITS: u32 = 38;
+/// The most that there is room for: 256 GiB, in 67 million calls.
+const MAX_BYTES: usize = (1 << BYTES_BITS) - 1;
+const MAX_COUNT: usize = (1 << (u64::BITS - BYTES_BITS)) - 1;
 
 /// What may still be put in flight. Reserving never waits: past a cap it fails at once, and
 /// whoever would rather wait is told when something was released.
@@ -10,8 +16,8 @@ use super::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) struct Budget {
     max_count: usize,
     max_bytes: usize,
-    count: AtomicUsize,
-    bytes: AtomicUsize,
+    /// The number of calls and, in the lower bits, of their bytes.
+    used: AtomicU64,
     waiting: AtomicUsize,
     released: Notify,
 }
@@ -26,10 +32,9 @@ pub(crate) enum Exhausted {
 impl Budget {
     pub(crate) fn new(max_count: usize, max_bytes: usize) -> Self {
         Self {
-            max_count,
-            max_bytes,
-            count: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
+            max_count: max_count.min(MAX_COUNT),
+            max_bytes: max_bytes.min(MAX_BYTES),
+            used: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
             released: Notify::new(),
         }
@@ -38,21 +43,29 @@ impl Budget {
     /// Reserves one call of `bytes`, if fewer than `limit` are in flight.
     pub(crate) fn reserve(&self, bytes: usize, limit: Option<usize>) -> Result<(), Exhausted> {
         let max_count = limit.map_or(self.max_count, |limit| limit.min(self.max_count));
-        if !add(&self.count, 1, max_count) {
-            return Err(Exhausted::Count(max_count));
+        let mut full = Exhausted::Count(max_count);
+        // Both or none, in one step: nobody is refused for the sake of one who is refused too.
+        let more = |used| {
+            let (count, held) = unpack(used);
+            if count >= max_count {
+                full = Exhausted::Count(max_count);
+                return None;
+            }
+            let sum = held.checked_add(bytes).filter(|sum| *sum <= self.max_bytes);
+            if sum.is_none() {
+                full = Exhausted::Bytes(self.max_bytes);
+            }
+            sum.map(|sum| pack(count + 1, sum))
+        };
+        match self.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(full),
         }
-        if !add(&self.bytes, bytes, self.max_bytes) {
-            // Told as of any other: somebody may have found no room because of this one.
-            self.release(0);
-            return Err(Exhausted::Bytes(self.max_bytes));
-        }
-        Ok(())
     }
 
     /// Gives back what a call reserved.
     pub(crate) fn release(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::SeqCst);
-        self.count.fetch_sub(1, Ordering::SeqCst);
+        self.used.fetch_sub(pack(1, bytes), Ordering::SeqCst);
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.released.notify_one();
         }
@@ -60,7 +73,7 @@ impl Budget {
 
     /// The number of calls that hold a reservation.
     pub(crate) fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+        unpack(self.used.load(Ordering::Relaxed)).0
     }
 
     /// Repeats `attempt` after each release until it yields something other than `None`.
@@ -97,10 +110,14 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Never above `max`, not even for a moment: someone else would be refused for nothing.
-fn add(used: &AtomicUsize, amount: usize, max: usize) -> bool {
-    let more = |used: usize| used.checked_add(amount).filter(|sum| *sum <= max);
-    used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
+/// A count and a number of bytes in one word.
+fn pack(count: usize, bytes: usize) -> u64 {
+    (count as u64) << BYTES_BITS | bytes as u64
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a requester needs a 64-bit target")]
+fn unpack(used: u64) -> (usize, usize) {
+    ((used >> BYTES_BITS) as usize, (used & MAX_BYTES as u64) as usize)
 }
 
 #[cfg(test)]

@@ -90,8 +90,6 @@ impl Calls {
         let limit = self.limit.as_ref().map(AdaptiveLimit::limit);
         let size = u32::try_from(size).unwrap_or(u32::MAX);
         if let Err(exhausted) = self.budget.reserve(size as usize, limit) {
-            // The place that was held for a moment may have kept the last call from saying so.
-            self.tell_if_drained();
             return Err((overloaded(exhausted), done));
         }
         let deadline = self.epoch.moment(deadline.instant());
@@ -129,10 +127,7 @@ impl Calls {
             },
         });
         match answered {
-            Some(Ok(waiting)) => {
-                self.freed(&waiting);
-                Some(Answered::Once(waiting))
-            }
+            Some(Ok(waiting)) => Some(Answered::Once(waiting)),
             Some(Err(Some(pieces))) => Some(Answered::Several(pieces)),
             Some(Err(None)) => None,
             // Whoever holds a ticket looks for its reply when he likes.
@@ -149,14 +144,26 @@ impl Calls {
 
     /// Ends a call that was [`answered`](Self::answered).
     pub(crate) fn reply(&self, call: u64, waiting: Waiting, reply: Ended) {
+        // Not before: of a batch of replies, those that are still to be told count as in flight.
+        self.freed(&waiting);
         self.end(call, waiting, reply);
     }
 
-    /// Ends a call that took several replies, and has them.
-    pub(crate) fn complete(&self, call: u64) {
+    /// Ends a call whose replies nobody takes, and cancels it at its replier if that is wanted.
+    pub(crate) fn overflow(&self, call: u64, max: usize, topic: &Name) {
+        let Some(waiting) = self.take(call) else { return };
+        if let Cancel::Behind(partition) = waiting.cancel {
+            self.cancels.send(topic, partition, self.id(call));
+        }
+        let overflow = CallErrorKind::Overflow { max, missing: None };
+        self.end(call, waiting, Err(Failure::executed(overflow)));
+    }
+
+    /// Ends a call that took several replies, and has them; the last one may be an error.
+    pub(crate) fn complete(&self, call: u64, good: bool) {
         if let Some(waiting) = self.take(call) {
-            self.observe(waiting.sent_at, true);
-            self.metrics.replies.inc();
+            self.observe(waiting.sent_at, good);
+            if good { &self.metrics.replies } else { &self.metrics.error_replies }.inc();
         }
     }
 
@@ -290,10 +297,6 @@ impl Calls {
     fn freed(&self, waiting: &Waiting) {
         self.budget.release(waiting.size as usize);
         self.metrics.in_flight.dec();
-        self.tell_if_drained();
-    }
-
-    fn tell_if_drained(&self) {
         if self.closed.load(Ordering::SeqCst) && self.budget.count() == 0 {
             self.drained.notify_waiters();
         }

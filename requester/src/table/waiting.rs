@@ -97,6 +97,8 @@ pub(crate) enum Other {
 pub(crate) struct Pieces {
     pub(crate) sender: mpsc::Sender<Piece>,
     pub(crate) fate: Arc<Mutex<Option<Failure>>>,
+    /// The request topic.
+    pub(crate) topic: Name,
 }
 
 /// One of several replies.

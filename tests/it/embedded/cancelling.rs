@@ -157,7 +157,7 @@ async fn only_cancellable_calls_that_are_given_up_write_cancel_records() {
     // It times out: nobody gave it up before that.
     let short = Duration::from_millis(1);
     bounded("a deadline", ask().cancellable(true).timeout(short).send()).await.ok();
-    ask().cancellable(true).on_reply(|answer| drop(answer));
+    ask().cancellable(true).on_reply(drop);
     eventually("all requests are written", || written(&broker).0.len() == 5).await;
     // One that is cancelled shows that those before it would be there too.
     drop(send(&requester, None));

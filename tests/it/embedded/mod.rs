@@ -26,4 +26,6 @@ mod round_trip;
 mod routing;
 mod services;
 mod statuses;
+mod stores;
 mod streams;
+mod tickets;

@@ -12,5 +12,6 @@ mod outage;
 mod protocols;
 mod rebalance;
 mod replies;
+mod tickets;
 mod unacknowledged;
 mod wire;

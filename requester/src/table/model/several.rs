@@ -19,7 +19,7 @@ impl Several {
     fn register(table: &Table, deadline: antiphon_common::Deadline) -> Self {
         let (sender, pieces) = mpsc::channel(1);
         let fate = Arc::new(Mutex::new(None));
-        let done = Done::replies(Pieces { sender, fate: Arc::clone(&fate) });
+        let done = Done::replies(Pieces { sender, fate: Arc::clone(&fate), topic: "t".into() });
         let call = register(&table.calls, deadline, Cancel::Quiet, done);
         let call = call.map_err(|(failure, _)| failure).expect("there is room");
         Self { call, pieces, fate }
@@ -64,7 +64,7 @@ fn several_replies_end_by_their_deadline_or_complete() {
         let several = Several::register(&table, table.due());
         let call = several.call;
         let reader = table.spawn(move |calls| piece(calls, call));
-        let holder = table.spawn(move |calls| calls.complete(call));
+        let holder = table.spawn(move |calls| calls.complete(call, true));
         let delivered = reader.join().expect("no panic");
         holder.join().expect("no panic");
         let calls = Arc::clone(&table.calls);
@@ -87,7 +87,7 @@ fn too_many_replies_end_the_call_even_when_the_channel_is_full() {
         let several = Several::register(&table, far());
         let call = several.call;
         let reader = table.spawn(move |calls| [piece(calls, call), piece(calls, call)]);
-        let holder = table.spawn(move |calls| calls.complete(call));
+        let holder = table.spawn(move |calls| calls.complete(call, true));
         let delivered = reader.join().expect("no panic").into_iter().filter(|it| *it).count();
         holder.join().expect("no panic");
         let calls = Arc::clone(&table.calls);
