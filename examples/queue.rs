@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         requester.ask(question).timeout(Duration::from_secs(30))
     };
 
-    let mut replies = requester.replies(100);
+    let replies = requester.replies(100);
     let (mut numbers, mut sum, mut answered) = (1..=1000, 0, 0);
     loop {
         // As many at once as the queue takes, and one more for each that is taken out.

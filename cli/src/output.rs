@@ -34,7 +34,7 @@ impl Style {
     pub(crate) fn reply(self, id: Option<CorrelationId>, reply: &Reply, more: &Value) {
         match self {
             Self::Summary => {}
-            Self::Raw => end_unless(write(&reply.payload)),
+            Self::Raw => end_unless(&write(&reply.payload)),
             Self::Text => print_line(&text(&reply.payload)),
             Self::Json => print_json(
                 &json!({
@@ -69,7 +69,7 @@ impl Style {
 
 /// Prints a line, or ends the process if nobody reads any more, as with `head`.
 pub(crate) fn print_line(line: &str) {
-    end_unless(write_line(line));
+    end_unless(&write_line(line));
 }
 
 /// Prints a JSON object on a line, with the fields of `more` added to it.
@@ -92,7 +92,7 @@ fn write(bytes: &[u8]) -> std::io::Result<()> {
     out.write_all(bytes).and_then(|()| out.flush())
 }
 
-fn end_unless(written: std::io::Result<()>) {
+fn end_unless(written: &std::io::Result<()>) {
     if written.is_err() {
         std::process::exit(0);
     }

@@ -66,7 +66,18 @@ impl Router {
     /// is replaced.
     #[must_use]
     pub fn handle<Args: 'static, H: Handler<Args>>(self, handler: H) -> Self {
-        self.named::<H::Request>(Answering::Once(typed(handler)))
+        self.named::<H::Request>(H::Request::TOPIC.to_owned(), Answering::Once(typed(handler)))
+    }
+
+    /// Adds a handler for another topic than its request type names: for one that urgent requests
+    /// are sent to, say.
+    #[must_use]
+    pub fn handle_on<Args: 'static, H: Handler<Args>>(
+        self,
+        topic: impl Into<String>,
+        handler: H,
+    ) -> Self {
+        self.named::<H::Request>(topic.into(), Answering::Once(typed(handler)))
     }
 
     /// Adds a handler that answers with a stream of replies, for the topic and endpoint of its
@@ -100,7 +111,8 @@ impl Router {
     /// item; the requester drops what it has already.
     #[must_use]
     pub fn handle_stream<Args: 'static, H: StreamHandler<Args>>(self, handler: H) -> Self {
-        self.named::<H::Request>(Answering::Stream(typed_stream(handler)))
+        let topic = H::Request::TOPIC.to_owned();
+        self.named::<H::Request>(topic, Answering::Stream(typed_stream(handler)))
     }
 
     /// Adds a handler of bytes for all requests of a topic whose endpoint has no handler of its
@@ -174,8 +186,8 @@ impl Router {
         Routes(table.collect())
     }
 
-    fn named<R: Request>(mut self, answering: Answering) -> Self {
-        let endpoints = self.topics.entry(R::TOPIC.to_owned()).or_default();
+    fn named<R: Request>(mut self, topic: String, answering: Answering) -> Self {
+        let endpoints = self.topics.entry(topic).or_default();
         endpoints.named.insert(R::ENDPOINT.to_owned(), answering);
         self
     }
@@ -260,5 +272,9 @@ mod tests {
             .map(|endpoint| routes.find("t", endpoint).expect("a handler"));
         assert!(!Arc::ptr_eq(named, other));
         assert!(Arc::ptr_eq(other, unnamed));
+
+        let routes = Router::new().handle_on("urgent", answer).into_routes(&metrics);
+        assert!(routes.find("urgent", Some("ask")).is_some());
+        assert!(routes.find("t", Some("ask")).is_none());
     }
 }

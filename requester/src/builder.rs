@@ -174,7 +174,7 @@ impl RequesterBuilder {
             inbox.topic().to_owned(),
             ticket_key.clone(),
             POLL_PATIENCE,
-            calls.metrics.ticket_scans.clone(),
+            calls.metrics().ticket_scans.clone(),
         );
         let session = Session {
             calls: Arc::clone(&calls),

@@ -1,6 +1,7 @@
 //! The producers of requests: one for calls, and one that also reports what arrived.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use antiphon_common::CorrelationId;
 use antiphon_common::config::KafkaSettings;
@@ -80,6 +81,17 @@ impl Producers {
         }
         if let Some(acknowledged) = &*self.lock() {
             acknowledged.purge(all());
+        }
+    }
+
+    /// Waits, at most for `limit`, until cancel records and submitted requests are out.
+    pub(crate) fn flush(&self, limit: Duration) {
+        let acknowledged = self.lock().clone();
+        if let Some(producer) = acknowledged
+            && producer.in_flight_count() > 0
+        {
+            // What is not out by then is given up with the producer.
+            let _ = producer.flush(limit);
         }
     }
 

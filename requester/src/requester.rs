@@ -78,7 +78,7 @@ impl Requester {
     /// Refuses new calls, waits for those in flight for at most `grace`, and ends the rest: those
     /// still queued in this process as not sent, the others with the outcome unknown.
     ///
-    /// It takes at most half a second more than `grace`, and returns the number of calls that were
+    /// It takes at most a second more than `grace`, and returns the number of calls that were
     /// ended that way. Other clones of this requester are closed with it.
     pub async fn close(self, grace: Duration) -> usize {
         self.0.close(grace).await

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_common::blocking::on_own_thread;
 use antiphon_common::config::{KafkaSettings, RequesterSettings};
 
 use crate::attempts::RetryBudget;
@@ -28,7 +29,7 @@ pub(crate) struct Session {
     pub(crate) store: Option<Arc<dyn PendingStore>>,
 }
 
-/// How long the reports of requests that are given up may take.
+/// How long cancel records may take to go out, and the reports of requests that are given up.
 const PURGE: Duration = Duration::from_millis(500);
 
 impl Session {
@@ -37,6 +38,9 @@ impl Session {
         let calls = &self.calls;
         calls.refuse();
         let _ = self.within(grace, calls.drained()).await;
+        // Cancel records of calls that were dropped may still be on their way.
+        let producers = Arc::clone(&self.producers);
+        let _ = on_own_thread("antiphon-flush", move || producers.flush(PURGE)).await;
         let left = calls.len();
         if left > 0 {
             // What is still in a queue of this process was not sent, and its report says so.

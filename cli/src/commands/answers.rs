@@ -20,7 +20,7 @@ pub(crate) enum Expected {
 /// A call on its way.
 pub(crate) enum Sent {
     One(Call<Reply>, Option<CorrelationId>),
-    Several(Replies<Reply>, Expected),
+    Several(Box<Replies<Reply>>, Expected),
 }
 
 /// How a call ended.
@@ -44,7 +44,7 @@ impl Sent {
     }
 
     pub(crate) fn several(replies: Replies<Reply>, expected: Expected) -> Self {
-        Self::Several(replies, expected)
+        Self::Several(Box::new(replies), expected)
     }
 
     /// Waits for the end. Prints replies of which there are several as they come.
@@ -60,7 +60,7 @@ impl Sent {
 }
 
 async fn print_all(
-    mut replies: Replies<Reply>,
+    mut replies: Box<Replies<Reply>>,
     expected: Expected,
     style: Style,
 ) -> Result<Replied, CallError> {

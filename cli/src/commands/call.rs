@@ -91,7 +91,6 @@ pub(crate) async fn run(call: &CallCommand) -> Result<(), Failure> {
     if interrupted.is_cancelled() {
         // Requests that are not acknowledged yet are cancelled behind their acknowledgement.
         requester.close(FAREWELL).await;
-        tokio::time::sleep(FAREWELL).await;
     }
     let tally = tallies.into_iter().fold(Tally::default(), Tally::add);
     if style == Style::Summary {

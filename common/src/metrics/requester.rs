@@ -9,6 +9,8 @@ use super::SECONDS;
 pub struct RequesterMetrics {
     /// `antiphon_requester_in_flight`: calls that wait for a reply.
     pub in_flight: IntGauge,
+    /// `antiphon_requester_in_flight_limit`: how many may, where that is adaptive; else 0.
+    pub in_flight_limit: IntGauge,
     /// `antiphon_requester_round_trip_seconds`: from send to reply.
     pub round_trip: Histogram,
     /// Calls that ended with a reply.
@@ -60,6 +62,7 @@ impl RequesterMetrics {
     /// together share one `RequesterMetrics`.
     pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
         registry.register(Box::new(self.in_flight.clone()))?;
+        registry.register(Box::new(self.in_flight_limit.clone()))?;
         registry.register(Box::new(self.calls.clone()))?;
         registry.register(Box::new(self.round_trip.clone()))?;
         registry.register(Box::new(self.late_replies.clone()))?;
@@ -87,6 +90,10 @@ impl RequesterMetrics {
             in_flight: IntGauge::new(
                 "antiphon_requester_in_flight",
                 "Calls that wait for a reply.",
+            )?,
+            in_flight_limit: IntGauge::new(
+                "antiphon_requester_in_flight_limit",
+                "Calls that may wait for a reply, where that is adaptive; else 0.",
             )?,
             round_trip: Histogram::with_opts(round_trip.buckets(SECONDS.to_vec()))?,
             replies: outcome("reply"),

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use antiphon_common::{CodecError, CorrelationId, Request};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use crate::call::{Ask, CallBuilder, CallError, CallErrorKind, Ending, Failure, Name, Reply};
 
-/// A queue that answers arrive in, in the order in which the calls end.
+/// A queue that answers arrive in, in the order in which the calls end. Clones share it: one task
+/// may ask while another takes the answers.
 ///
 /// It is bounded by what is put in it: a call that would be one more than `capacity`, waiting for
 /// its answer or answered and not taken yet, is refused.
@@ -18,7 +19,7 @@ use crate::call::{Ask, CallBuilder, CallError, CallErrorKind, Ending, Failure, N
 /// # async fn example(requester: antiphon_requester::Requester) -> Result<(), antiphon_requester::CallError> {
 /// use antiphon_requester::RawRequest;
 ///
-/// let mut replies = requester.replies(10_000);
+/// let replies = requester.replies(10_000);
 /// for symbol in ["ACME", "ABCD"] {
 ///     requester.ask(RawRequest::new("quotes", symbol)).queue(&replies, symbol)?;
 /// }
@@ -29,11 +30,14 @@ use crate::call::{Ask, CallBuilder, CallError, CallErrorKind, Ending, Failure, N
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct ReplyQueue<G> {
-    answers: mpsc::UnboundedReceiver<Queued<G>>,
+pub struct ReplyQueue<G>(Arc<Inner<G>>);
+
+#[derive(Debug)]
+struct Inner<G> {
+    answers: Mutex<mpsc::UnboundedReceiver<Queued<G>>>,
     sender: mpsc::UnboundedSender<Queued<G>>,
     /// Calls whose answer was not taken yet.
-    open: Arc<AtomicUsize>,
+    open: AtomicUsize,
     capacity: usize,
 }
 
@@ -53,41 +57,50 @@ pub struct Queued<G> {
 impl<G> ReplyQueue<G> {
     pub(crate) fn new(capacity: usize) -> Self {
         let (sender, answers) = mpsc::unbounded_channel();
-        Self { answers, sender, open: Arc::new(AtomicUsize::new(0)), capacity }
+        let answers = Mutex::new(answers);
+        Self(Arc::new(Inner { answers, sender, open: AtomicUsize::new(0), capacity }))
     }
 
-    /// The next answer; `None` when all have been taken.
-    pub async fn next(&mut self) -> Option<Queued<G>> {
-        if self.open.load(Ordering::SeqCst) == 0 {
+    /// The next answer; `None` when all have been taken. Of several tasks that take answers, each
+    /// gets different ones.
+    pub async fn next(&self) -> Option<Queued<G>> {
+        let mut answers = self.0.answers.lock().await;
+        if self.open() == 0 {
             return None;
         }
-        let queued = self.answers.recv().await;
-        self.open.fetch_sub(1, Ordering::SeqCst);
+        let queued = answers.recv().await;
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
         queued
     }
 
-    /// The next answer, if there is one already. It never waits.
-    pub fn try_next(&mut self) -> Option<Queued<G>> {
-        let queued = self.answers.try_recv().ok()?;
-        self.open.fetch_sub(1, Ordering::SeqCst);
+    /// The next answer, if there is one already and nobody else waits for it. It never waits.
+    pub fn try_next(&self) -> Option<Queued<G>> {
+        let queued = self.0.answers.try_lock().ok()?.try_recv().ok()?;
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
         Some(queued)
     }
 
     /// The number of calls whose answer was not taken yet.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.open.load(Ordering::SeqCst)
+        self.0.open.load(Ordering::SeqCst)
     }
 
     fn enter(&self) -> Result<(), Failure> {
-        let more = |open: usize| (open < self.capacity).then_some(open + 1);
-        match self.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more) {
+        let capacity = self.0.capacity;
+        let more = |open: usize| (open < capacity).then_some(open + 1);
+        match self.0.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more) {
             Ok(_) => Ok(()),
             Err(_) => Err(Failure::not_sent(CallErrorKind::Overloaded(format!(
-                "the queue of replies takes {}",
-                self.capacity
+                "the queue of replies takes {capacity}"
             )))),
         }
+    }
+}
+
+impl<G> Clone for ReplyQueue<G> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
 
@@ -111,7 +124,7 @@ impl<A: Ask> CallBuilder<'_, A> {
         if let Err(full) = queue.enter() {
             return Err(CallError::new(full, topic, None, Instant::now().elapsed()));
         }
-        let sender = queue.sender.clone();
+        let sender = queue.0.sender.clone();
         self.then(move |ending: Ending| {
             let correlation_id = ending.id;
             let answer = ending.decode(Ok);

@@ -92,7 +92,7 @@ impl<A: Ask> CallBuilder<'_, A> {
             topic,
             started,
             decode: A::decode,
-            late_replies: self.session.calls.metrics.late_replies.clone(),
+            late_replies: self.session.calls.metrics().late_replies.clone(),
             cancelled,
         }
     }
@@ -137,6 +137,10 @@ impl<T> Replies<T> {
             (CallErrorKind::Timeout, Some(gap)) => {
                 let (missing, next) = (gap.start, gap.end);
                 Failure::executed(CallErrorKind::Gap { missing, next })
+            }
+            (&CallErrorKind::Overflow { max, missing: None }, Some(gap)) => {
+                let missing = Some(gap.start);
+                Failure::executed(CallErrorKind::Overflow { max, missing })
             }
             // What was answered in part was executed.
             _ if self.answered => Failure::executed(failure.kind),

@@ -197,7 +197,7 @@ impl Attempts {
     async fn once(&self) -> Ended {
         let attempt = self.made.fetch_add(1, Ordering::Relaxed) + 1;
         if attempt > 1 {
-            self.calls.metrics.attempts.inc();
+            self.calls.metrics().attempts.inc();
         }
         let room = Room { calls: &self.calls, inbox: &self.inbox, deadline: self.deadline };
         let sent = room.wait(|failure| self.waits_for(&failure.kind), || self.send(attempt)).await;

@@ -104,7 +104,7 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
     }
 
     /// Makes the call once more if no reply has come after a delay, and takes the first reply. The
-    /// request must be declared [idempotent](Self::idempotent).
+    /// request must be declared [idempotent](Self::idempotent), or the call is refused.
     pub fn hedge(mut self, hedge: Hedge) -> Self {
         self.plan.hedge = Some(hedge);
         self
@@ -198,6 +198,13 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
             self.session.calls.count_not_sent();
             let cancelled = Failure::not_sent(CallErrorKind::Cancelled);
             return Call::refused(cancelled, self.topic_of(), started, decode);
+        }
+        if self.plan.hedge.is_some() && !self.options.idempotent {
+            self.session.calls.count_not_sent();
+            let what = "only a request that is declared idempotent may be hedged; call \
+                        `.idempotent()` or `.idempotency_key(…)`, or leave out `.hedge(…)`";
+            let invalid = Failure::not_sent(CallErrorKind::Invalid(what.to_owned()));
+            return Call::refused(invalid, self.topic_of(), started, decode);
         }
         let call = if self.plan.is_plain() {
             self.once(started, decode)

@@ -32,7 +32,8 @@ pub enum CallErrorKind {
     RequestTopic(TopicError),
     /// Too much is in flight; the text names the limit.
     Overloaded(String),
-    /// The payload is larger than the requester's `max_request_bytes`.
+    /// The payload is larger than the requester's `max_request_bytes`, or the request with its key
+    /// and headers than `max_in_flight_bytes`.
     TooLarge {
         /// The payload's bytes.
         size: usize,
@@ -188,8 +189,8 @@ impl fmt::Display for CallErrorKind {
             Self::Overloaded(limit) => write!(f, "too much in flight: {limit}"),
             Self::TooLarge { size, max } => write!(
                 f,
-                "the payload of {size} bytes is over max_request_bytes ({max}); \
-                 send less, or raise the limit here and on the brokers"
+                "the request of {size} bytes is over the requester's limit of {max} \
+                 (max_request_bytes); send less, or raise the limit here and on the brokers"
             ),
             Self::Invalid(what) => f.write_str(what),
             Self::Encode(error) | Self::Decode(error) => error.fmt(f),

@@ -209,10 +209,16 @@ impl Entry {
         &self.topic
     }
 
-    /// Takes back a call that was never sent; whoever was to be told of its end is returned.
-    pub(crate) fn withdraw(mut self) -> Option<Done> {
-        self.armed = false;
-        self.calls.withdraw(self.call)
+    /// Takes back a call that was never sent; whoever was to be told of its end is returned. If
+    /// it has just ended otherwise, the entry is.
+    pub(crate) fn withdraw(mut self) -> Result<Done, Self> {
+        match self.calls.withdraw(self.call) {
+            Some(done) => {
+                self.armed = false;
+                Ok(done)
+            }
+            None => Err(self),
+        }
     }
 
     /// Ends a call that took several replies, and has them; the last one may be an error.

@@ -28,11 +28,11 @@ impl Session {
         let entry = self.admit(question, deadline, now, done)?;
         match self.produce(&entry, question, deadline, now, None) {
             Ok(()) => Ok(entry),
-            Err(failure) => {
-                let done = entry.withdraw();
-                // If somebody else has just ended the call, its end has been told already.
-                Err((failure, done.unwrap_or_else(Done::nobody)))
-            }
+            Err(failure) => match entry.withdraw() {
+                Ok(done) => Err((failure, done)),
+                // Somebody else has just ended the call, and has said so.
+                Err(ended) => Ok(ended),
+            },
         }
     }
 
@@ -104,6 +104,11 @@ impl Session {
     ) -> Result<(), Failure> {
         question.options.check()?;
         let (size, max) = (question.payload.len(), self.settings.max_request_bytes);
+        if size > max {
+            return Err(Failure::not_sent(CallErrorKind::TooLarge { size, max }));
+        }
+        // It would not fit if nothing else were in flight, so there is nothing to wait for.
+        let (size, max) = (question.size(), self.settings.max_in_flight_bytes);
         if size > max {
             return Err(Failure::not_sent(CallErrorKind::TooLarge { size, max }));
         }

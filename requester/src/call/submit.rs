@@ -160,7 +160,8 @@ impl Session {
     }
 
     fn withdraw(&self, entry: Entry) {
-        entry.withdraw();
-        self.calls.count_not_sent();
+        if entry.withdraw().is_ok() {
+            self.calls.count_not_sent();
+        }
     }
 }

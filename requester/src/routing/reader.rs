@@ -57,7 +57,7 @@ impl Reader {
         calls: Arc<Calls>,
         moves: Option<Receiver<Moved>>,
     ) -> Self {
-        let mut reading = Reading { count: 0, gauge: calls.metrics.reply_partitions.clone() };
+        let mut reading = Reading { count: 0, gauge: calls.metrics().reply_partitions.clone() };
         reading.add(partitions.starts().len());
         Self {
             partitions,
@@ -104,7 +104,7 @@ impl Reader {
         let headers = antiphon_native::headers(record)
             .map_err(|_| HeaderFault::Malformed)
             .and_then(|raw| ReplyHeaders::read(raw, Caps::default()));
-        let metrics = &self.calls.metrics;
+        let metrics = self.calls.metrics();
         let mut headers = match headers {
             Ok(headers) => headers,
             Err(fault) => {
@@ -184,7 +184,7 @@ impl Reader {
             self.reading.add(1);
         }
         self.inbox.direct_to(Some(partition));
-        self.calls.metrics.lease_moves.inc();
+        self.calls.metrics().lease_moves.inc();
         // The clock is read after the change: a call that begins later goes by the new partition.
         self.retiring.add(old, Instant::now());
     }

@@ -90,7 +90,7 @@ impl Replies {
             instance: self.calls.instance(),
             partition,
             join_after: self.settings.lease_after(),
-            leased: self.calls.metrics.leased_partitions.clone(),
+            leased: self.calls.metrics().leased_partitions.clone(),
             observer: self.observer.clone(),
         };
         let (moved, moves) = mpsc::channel();

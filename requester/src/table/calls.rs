@@ -1,13 +1,14 @@
 //! The waiting calls of one requester, and every way a call can end.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use antiphon_common::metrics::RequesterMetrics;
-use antiphon_common::{Code, CorrelationId, Deadline, InstanceId, Outcome};
+use antiphon_common::{Code, CorrelationId, Deadline, InstanceId};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::accounts::Accounts;
 use super::adaptive::AdaptiveLimit;
 use super::alarm::Alarm;
 use super::budget::{Budget, Exhausted};
@@ -30,7 +31,6 @@ pub(crate) struct Calls {
     instance: InstanceId,
     table: Shards<Waiting>,
     pub(crate) budget: Budget,
-    limit: Option<AdaptiveLimit>,
     epoch: Epoch,
     alarm: Alarm,
     /// New calls are refused.
@@ -42,7 +42,7 @@ pub(crate) struct Calls {
     /// Told when a call ends after new ones are refused.
     drained: Notify,
     pub(crate) cancels: CancelRecords,
-    pub(crate) metrics: RequesterMetrics,
+    pub(crate) accounts: Accounts,
 }
 
 impl Calls {
@@ -56,7 +56,6 @@ impl Calls {
             instance: InstanceId::random(),
             table: Shards::new(),
             budget,
-            limit,
             epoch,
             alarm: Alarm::new(epoch),
             closed: AtomicBool::new(false),
@@ -64,8 +63,12 @@ impl Calls {
             closing: CancellationToken::new(),
             drained: Notify::new(),
             cancels: CancelRecords::default(),
-            metrics,
+            accounts: Accounts::new(epoch, limit, metrics),
         })
+    }
+
+    pub(crate) fn metrics(&self) -> &RequesterMetrics {
+        &self.accounts.metrics
     }
 
     pub(crate) fn instance(&self) -> InstanceId {
@@ -87,9 +90,8 @@ impl Calls {
         cancel: Cancel,
         done: Done,
     ) -> Result<u64, (Failure, Done)> {
-        let limit = self.limit.as_ref().map(AdaptiveLimit::limit);
         let size = u32::try_from(size).unwrap_or(u32::MAX);
-        if let Err(exhausted) = self.budget.reserve(size as usize, limit) {
+        if let Err(exhausted) = self.budget.reserve(size as usize, self.accounts.limit()) {
             return Err((overloaded(exhausted), done));
         }
         let deadline = self.epoch.moment(deadline.instant());
@@ -102,7 +104,7 @@ impl Calls {
                 Err(refused) => waiting = refused,
             }
         };
-        self.metrics.in_flight.inc();
+        self.metrics().in_flight.inc();
         self.alarm.set(deadline);
         // Looked at after the entry is in the table: either this sees that the requester was
         // closed, or closing sees the entry.
@@ -132,11 +134,11 @@ impl Calls {
             Some(Err(None)) => None,
             // Whoever holds a ticket looks for its reply when he likes.
             None if call & TICKET != 0 => {
-                self.metrics.ticket_replies.inc();
+                self.metrics().ticket_replies.inc();
                 None
             }
             None => {
-                self.metrics.late_replies.inc();
+                self.metrics().late_replies.inc();
                 None
             }
         }
@@ -162,8 +164,8 @@ impl Calls {
     /// Ends a call that took several replies, and has them; the last one may be an error.
     pub(crate) fn complete(&self, call: u64, good: bool) {
         if let Some(waiting) = self.take(call) {
-            self.observe(waiting.sent_at, good);
-            if good { &self.metrics.replies } else { &self.metrics.error_replies }.inc();
+            let error = (!good).then_some(Code::Unknown);
+            self.accounts.answered(waiting.sent_at, error, self.budget.count());
         }
     }
 
@@ -213,7 +215,7 @@ impl Calls {
             })
         });
         let Some(taken) = taken else { return };
-        self.metrics.cancelled.inc();
+        self.metrics().cancelled.inc();
         if let Ok(waiting) = taken {
             self.freed(&waiting);
             if let Cancel::Behind(partition) = waiting.cancel {
@@ -229,7 +231,7 @@ impl Calls {
 
     /// Counts a call that failed before it was registered or was withdrawn.
     pub(crate) fn count_not_sent(&self) {
-        self.metrics.not_sent.inc();
+        self.metrics().not_sent.inc();
     }
 
     /// Ends calls as their deadlines pass, until [`Calls::close`].
@@ -296,7 +298,7 @@ impl Calls {
 
     fn freed(&self, waiting: &Waiting) {
         self.budget.release(waiting.size as usize);
-        self.metrics.in_flight.dec();
+        self.metrics().in_flight.dec();
         if self.closed.load(Ordering::SeqCst) && self.budget.count() == 0 {
             self.drained.notify_waiters();
         }
@@ -304,50 +306,10 @@ impl Calls {
 
     fn end(&self, call: u64, waiting: Waiting, ended: Ended) {
         if !waiting.is_cancelled() {
-            self.count(&waiting, &ended);
+            self.accounts.ended(&waiting, &ended, self.budget.count());
         }
         waiting.done.tell(Some(self.id(call)), ended);
     }
-
-    fn count(&self, waiting: &Waiting, ended: &Ended) {
-        match ended {
-            Ok(_) => {
-                self.observe(waiting.sent_at, true);
-                &self.metrics.replies
-            }
-            Err(Failure { kind: CallErrorKind::Status(status), .. }) => {
-                self.observe(waiting.sent_at, !is_overload(status.code()));
-                &self.metrics.error_replies
-            }
-            Err(Failure { kind: CallErrorKind::Timeout, .. }) => &self.metrics.timeouts,
-            Err(Failure { outcome: Outcome::NotSent, .. }) => &self.metrics.not_sent,
-            Err(_) => &self.metrics.unknown,
-        }
-        .inc();
-        if let (Some(limit), Err(failure)) = (&self.limit, ended) {
-            let overload = match &failure.kind {
-                CallErrorKind::Timeout => true,
-                CallErrorKind::Status(status) => is_overload(status.code()),
-                _ => false,
-            };
-            if overload {
-                limit.on_overload(waiting.sent_at, self.epoch.moment(Instant::now()));
-            }
-        }
-    }
-
-    fn observe(&self, sent_at: Moment, good: bool) {
-        let now = self.epoch.moment(Instant::now());
-        let round_trip = Duration::from_nanos(now.0.saturating_sub(sent_at.0));
-        self.metrics.round_trip.observe(round_trip.as_secs_f64());
-        if let Some(limit) = self.limit.as_ref().filter(|_| good) {
-            limit.on_reply(sent_at, self.budget.count(), now);
-        }
-    }
-}
-
-fn is_overload(code: Code) -> bool {
-    matches!(code, Code::ResourceExhausted | Code::Unavailable)
 }
 
 fn overloaded(exhausted: Exhausted) -> Failure {

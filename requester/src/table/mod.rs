@@ -1,5 +1,6 @@
 //! The calls in flight: a pure table, its shards and caps, and every way a call ends.
 
+mod accounts;
 mod adaptive;
 mod alarm;
 mod budget;

@@ -82,7 +82,7 @@ impl Table {
         calls.close();
         deadlines.join().expect("the thread ends with the table");
         assert_eq!(calls.len(), 0, "an entry is left");
-        assert_eq!(calls.metrics.in_flight.get(), 0, "the gauge counts a call that has ended");
+        assert_eq!(calls.metrics().in_flight.get(), 0, "the gauge counts a call that has ended");
         assert_eq!(calls.budget.count(), 0, "a call that has ended holds a place");
         calls.budget.reserve(MAX_BYTES, None).expect("no call that has ended holds bytes");
         assert_eq!(counted(&calls), registered, "each call is counted once");
@@ -91,7 +91,7 @@ impl Table {
 
 /// The number of calls that have ended, by the metrics.
 fn counted(calls: &Calls) -> usize {
-    let metrics = &calls.metrics;
+    let metrics = &calls.metrics();
     let ends = [
         &metrics.replies,
         &metrics.error_replies,

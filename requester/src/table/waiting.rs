@@ -61,11 +61,6 @@ impl Done {
         }
     }
 
-    /// Nobody is left to be told.
-    pub(crate) fn nobody() -> Self {
-        Self::then(|_, _| {})
-    }
-
     pub(crate) fn is_submitted(&self) -> bool {
         matches!(self, Self::Other(other) if matches!(**other, Other::Submitted(_)))
     }

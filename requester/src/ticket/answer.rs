@@ -15,6 +15,8 @@ const OVERHEAD: usize = 256;
 pub(super) enum Answer {
     Good(Reply),
     Error(Status),
+    /// The end of a stream that had no items.
+    Nothing,
 }
 
 impl Answer {
@@ -26,12 +28,14 @@ impl Answer {
         let mut headers = ReplyHeaders::read(headers, Caps::default()).ok()?;
         let id = CorrelationId::from_bytes(headers.correlation_id().ok()?)?;
         // Of a stream of replies the first one counts.
-        if headers.position().ok()?.is_some_and(|position| position.seq > 0) {
+        let position = headers.position().ok()?;
+        if position.is_some_and(|position| position.seq > 0) {
             return None;
         }
         // Copied, for the record belongs to a fetch buffer.
         let payload = record.payload().map_or_else(Bytes::new, Bytes::copy_from_slice);
         let answer = match headers.code() {
+            Code::Ok if position.is_some_and(|position| position.end) => Self::Nothing,
             Code::Ok => Self::Good(Reply {
                 payload,
                 key: record.key().map(Bytes::copy_from_slice),
@@ -53,6 +57,7 @@ impl Answer {
                     + reply.headers.size()
             }
             Self::Error(status) => status.message().len() + status.details().len(),
+            Self::Nothing => 0,
         };
         held + OVERHEAD
     }
@@ -61,6 +66,7 @@ impl Answer {
         match self {
             Self::Good(reply) => Ok(reply),
             Self::Error(status) => Err(Failure::executed(CallErrorKind::Status(status))),
+            Self::Nothing => Err(Failure::executed(CallErrorKind::EmptyStream)),
         }
     }
 }

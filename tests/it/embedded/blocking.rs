@@ -55,7 +55,7 @@ fn calls_are_waited_for_one_by_one_or_together() {
     assert_eq!(requester.wait(again).unwrap().payload, "again");
     let gathered = requester.wait(ask("all".into()).scatter_partitions()).unwrap();
     assert_eq!((gathered.answers.len(), gathered.complete), (2, true));
-    let mut queue = requester.replies(10);
+    let queue = requester.replies(10);
     ask("queued".into()).queue(&queue, 7).unwrap();
     assert_eq!(requester.wait(queue.next()).unwrap().tag, 7);
     assert_eq!((ended(&metrics), requester.in_flight()), (116, 0));

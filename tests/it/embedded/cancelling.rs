@@ -193,7 +193,7 @@ async fn a_token_ends_the_call_and_reaches_the_replier() {
     let call = ask().send();
     let (told, answer) = tokio::sync::oneshot::channel();
     ask().on_reply(move |answer| told.send(answer).unwrap());
-    let mut queue = requester.replies(1);
+    let queue = requester.replies(1);
     ask().queue(&queue, ()).unwrap();
     let kept = send(&requester, None);
     eventually("all are with handlers", || runs.total() == 4).await;

@@ -85,7 +85,7 @@ async fn without_a_broker_calls_end_by_their_deadlines_and_were_not_sent() {
     let ask = || requester.ask(RawRequest::new(QUOTES, "?")).timeout(Duration::from_millis(500));
     let (told, by_callback) = tokio::sync::oneshot::channel();
     ask().on_reply(move |answer| told.send(answer).unwrap());
-    let mut queue = requester.replies(1);
+    let queue = requester.replies(1);
     ask().queue(&queue, ()).unwrap();
     let mut polled = ask().send();
     assert!(polled.try_reply().is_none(), "it waits");

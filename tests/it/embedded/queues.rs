@@ -22,7 +22,7 @@ fn put(requester: &Requester, queue: &ReplyQueue<usize>, tag: usize) -> Result<(
 async fn answers_arrive_in_the_order_in_which_calls_end() {
     let broker = embedded(1);
     let (requester, metrics) = requester(&broker, REPLIES).await;
-    let mut queue = requester.replies(10);
+    let queue = requester.replies(10);
     assert!(queue.next().await.is_none() && queue.try_next().is_none(), "nothing was asked");
     for tag in 0..5 {
         put(&requester, &queue, tag).unwrap();
@@ -55,7 +55,7 @@ async fn a_full_queue_refuses_a_call_until_an_answer_is_taken() {
     let broker = embedded(1);
     let _replier = start(&broker, mixed(QUOTES)).await;
     let (requester, metrics) = requester(&broker, REPLIES).await;
-    let mut queue = requester.replies(2);
+    let queue = requester.replies(2);
     put(&requester, &queue, 0).unwrap();
     put(&requester, &queue, 1).unwrap();
     // Answered or not, a call takes room until its answer is taken.
@@ -84,7 +84,7 @@ async fn errors_arrive_too() {
     let broker = embedded(1);
     let _replier = start(&broker, mixed(QUOTES)).await;
     let (requester, metrics) = requester(&broker, REPLIES).await;
-    let mut queue = requester.replies(10);
+    let queue = requester.replies(10);
     let ask = |question| requester.ask(RawRequest::new(QUOTES, question));
     ask("bad").queue(&queue, "status").unwrap();
     ask("silence").timeout(Duration::from_millis(50)).queue(&queue, "timeout").unwrap();
@@ -133,7 +133,7 @@ async fn a_queue_takes_many_calls_of_any_kind() {
     let broker = embedded(4);
     let _replier = start(&broker, Router::new().handle(square)).await;
     let (requester, metrics) = requester(&broker, REPLIES).await;
-    let mut queue = requester.replies(5_000);
+    let queue = requester.replies(5_000);
     for number in 0..CALLS {
         requester.call(Square(number)).queue(&queue, number).unwrap();
     }

@@ -54,7 +54,7 @@ async fn more_calls_than_there_is_room_for_end_well_one_after_the_other() {
     for room in [1, 10] {
         let (requester, metrics) = waiting(&broker, room, 1 << 20).await;
         let calls: Vec<_> = (0..200).map(|n| send(&requester, n.to_string())).collect();
-        let mut queue = requester.replies(50);
+        let queue = requester.replies(50);
         for tag in 0..50 {
             requester.ask(RawRequest::new(QUOTES, "queued")).queue(&queue, tag).unwrap();
         }

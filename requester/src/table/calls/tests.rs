@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use antiphon_common::Status;
 use antiphon_common::wire::Headers;
+use antiphon_common::{Outcome, Status};
 use bytes::Bytes;
 use proptest::prelude::*;
 use rdkafka::error::KafkaError;
@@ -209,8 +209,8 @@ impl Pair {
         let entries = self.entries();
         assert_eq!(self.calls.len(), entries);
         assert_eq!(self.calls.budget.count(), entries);
-        assert_eq!(self.calls.metrics.in_flight.get(), i64::try_from(entries).expect("a few"));
-        assert_eq!(self.calls.metrics.late_replies.get(), self.late);
+        assert_eq!(self.calls.metrics().in_flight.get(), i64::try_from(entries).expect("a few"));
+        assert_eq!(self.calls.metrics().late_replies.get(), self.late);
         assert_eq!(*self.records.lock().expect("no panic"), self.records_due);
         for made in &self.made {
             // Who drops a call is not told.
@@ -221,7 +221,7 @@ impl Pair {
 
     /// Each call is counted under how it ended; so the counters add up to the number of calls.
     fn check_counters(&self) {
-        let metrics = &self.calls.metrics;
+        let metrics = &self.calls.metrics();
         let counters = [
             (End::Reply, &metrics.replies),
             (End::ErrorReply, &metrics.error_replies),

@@ -59,7 +59,7 @@ fn a_cancelled_request_is_cancelled_by_at_most_one_record() {
             table.spawn(move |calls| if closes { calls.close() } else { reply(calls, call) }),
         ];
         join(acts);
-        let replies = usize::try_from(table.calls.metrics.replies.get()).expect("a few");
+        let replies = usize::try_from(table.calls.metrics().replies.get()).expect("a few");
         let records = records.load(Ordering::Relaxed);
         if closes {
             assert!(records <= 1, "{records} records");

@@ -48,7 +48,7 @@ fn a_call_ends_once_whatever_races() {
         }
         let calls = Arc::clone(&table.calls);
         table.close(registered);
-        let cancelled = usize::try_from(calls.metrics.cancelled.get()).expect("a few");
+        let cancelled = usize::try_from(calls.metrics().cancelled.get()).expect("a few");
         let times = told.map(|told| told.times());
         assert!(times.iter().all(|times| *times <= 1), "somebody was told twice");
         assert_eq!(times.iter().sum::<usize>() + cancelled, registered, "somebody was not told");

@@ -72,7 +72,7 @@ fn several_replies_end_by_their_deadline_or_complete() {
 
         let (taken, fate) = several.finish();
         assert_eq!(taken, usize::from(delivered), "what was delivered is there");
-        let (replies, timeouts) = (calls.metrics.replies.get(), calls.metrics.timeouts.get());
+        let (replies, timeouts) = (calls.metrics().replies.get(), calls.metrics().timeouts.get());
         assert_eq!((replies, timeouts), if fate.is_some() { (0, 1) } else { (1, 0) });
         assert!(fate.is_none_or(|fate| matches!(fate.kind, CallErrorKind::Timeout)));
     });
@@ -96,7 +96,7 @@ fn too_many_replies_end_the_call_even_when_the_channel_is_full() {
 
         let (taken, fate) = several.finish();
         assert_eq!(taken, delivered, "what was delivered is there");
-        assert_eq!(calls.metrics.replies.get(), u64::from(fate.is_none()));
+        assert_eq!(calls.metrics().replies.get(), u64::from(fate.is_none()));
         assert!(fate.is_none_or(|fate| matches!(fate.kind, CallErrorKind::Overflow { .. })));
     });
 }

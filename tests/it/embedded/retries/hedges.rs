@@ -50,20 +50,14 @@ async fn the_second_request_beats_a_slow_first_one_whose_place_is_freed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_idempotent_requests_are_sent_again() {
+async fn only_idempotent_requests_may_be_hedged() {
     let broker = embedded(1);
-    let gate = CancellationToken::new();
-    let replier = start(&broker, slow_at_first(&gate)).await;
     let (requester, metrics) = requester(&broker, REPLIES).await;
-    let ask = || requester.ask(RawRequest::new(QUOTES, "?")).hedge(Hedge::new(AFTER));
-    let call = ask().send();
-    eventually("the request is with its handler", || replier.metrics.running.get() == 1).await;
-    // An idempotent one beside it shows that the time to hedge has long come.
-    bounded("the other", ask().idempotent().into_future()).await.unwrap();
-    assert_eq!(metrics.attempts.get(), 1);
-    gate.cancel();
-    assert_eq!(bounded("the call", call).await.unwrap().payload, "1");
-    assert_eq!((ends(&broker, QUOTES), metrics.attempts.get()), (vec![3], 1));
+    let ask = requester.ask(RawRequest::new(QUOTES, "?")).hedge(Hedge::new(AFTER));
+    let error = bounded("the call", ask.into_future()).await.unwrap_err();
+    assert!(matches!(error.kind(), CallErrorKind::Invalid(what) if what.contains("idempotent")));
+    assert_eq!(error.outcome(), Outcome::NotSent);
+    assert_eq!((ends(&broker, QUOTES), metrics.not_sent.get()), (vec![0], 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,7 +13,7 @@ use super::{LONG, another, builder, submit};
 use crate::support::asking::{build, ended};
 use crate::support::brokers::{QUOTES, REPLIES, embedded};
 use crate::support::forgery::Forged;
-use crate::support::records::{ends, read_all};
+use crate::support::records::read_all;
 use crate::support::replying::{echo, gated_echo, mixed, start};
 use crate::support::waiting::{bounded, eventually};
 
@@ -127,12 +127,17 @@ async fn in_shared_routing_a_ticket_looks_everywhere() {
     for (partition, replies) in [(0, 2), (2, 5)] {
         (0..replies).for_each(|_| answers(&first, "x").send(&broker, REPLIES, partition));
     }
+    let begins_behind_them = async {
+        loop {
+            let ticket = submit(&asking, "?").await.unwrap();
+            let starts: Vec<i64> = ticket.starts().iter().map(|start| start.offset).collect();
+            if starts == [2, 0, 5] {
+                return;
+            }
+        }
+    };
+    bounded("the reader has read them", begins_behind_them).await;
     let mut tickets = Vec::new();
-    eventually("the reader has read them", || {
-        let metrics = ends(&broker, REPLIES);
-        metrics == [2, 0, 5]
-    })
-    .await;
     for partition in 0..3 {
         let ticket = submit(&asking, "?").await.unwrap();
         let partitions: Vec<i32> = ticket.starts().iter().map(|start| start.partition).collect();
@@ -151,6 +156,28 @@ async fn in_shared_routing_a_ticket_looks_everywhere() {
         assert_eq!((&reply.payload[..], reply.partition), (&b"here"[..], *partition));
     }
     assert_eq!(metrics.ticket_scans.get(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_stream_the_first_item_is_the_reply() {
+    let broker = embedded(1);
+    let (asking, _) = another(&broker).await;
+    let (items, none) = (submit(&asking, "?").await.unwrap(), submit(&asking, "?").await.unwrap());
+    let at = |record: Forged, seq: u64| record.header("antiphon-seq", seq.to_string());
+    let end = |ticket, seq| at(answers(ticket, ""), seq).null_payload().header("antiphon-end", "1");
+    at(answers(&items, "second"), 1).send(&broker, REPLIES, 0);
+    assert!(bounded("a poll", asking.poll(&items)).await.unwrap().is_none());
+    at(answers(&items, "first"), 0).send(&broker, REPLIES, 0);
+    end(&items, 2).send(&broker, REPLIES, 0);
+    end(&none, 0).send(&broker, REPLIES, 0);
+    let (fresh, _) = another(&broker).await;
+    for requester in [&asking, &fresh] {
+        let reply = bounded("the reply", requester.wait(&items)).await.unwrap();
+        assert_eq!((&reply.payload[..], reply.offset), (&b"first"[..], 1));
+        let error = bounded("the end", requester.wait(&none)).await.unwrap_err();
+        assert!(matches!(error.kind(), CallErrorKind::EmptyStream), "{error}");
+        assert_eq!(error.outcome(), Outcome::Executed);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
