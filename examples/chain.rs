@@ -5,19 +5,15 @@ use std::time::Duration;
 
 use antiphon::config::KafkaSettings;
 use antiphon::replier::{RawReply, RawRequest};
-use antiphon::{Code, Context, Deadline, Replier, Requester, Router, Status, requester};
+use antiphon::{Code, Context, Replier, Requester, Router, Status, requester};
 use antiphon_testkit::TestBroker;
 use tokio_util::sync::CancellationToken;
 
-/// Asks the inventory, and gives up when its own caller does.
-async fn order(
-    inventory: Requester,
-    request: RawRequest,
-    context: Context,
-) -> Result<RawReply, Status> {
-    let deadline = context.deadline().unwrap_or(Deadline::after(Duration::from_secs(1)));
+/// Asks the inventory, and gives up when its own caller does: a call that a handler makes inherits
+/// the deadline of the request that it handles, whatever time-out it names.
+async fn order(inventory: Requester, request: RawRequest, _: Context) -> Result<RawReply, Status> {
     let question = requester::RawRequest::new("inventory", request.payload);
-    match inventory.ask(question).deadline(deadline).await {
+    match inventory.ask(question).timeout(Duration::from_secs(60)).await {
         Ok(stock) => Ok(RawReply::new([b"ordered, ", &stock.payload[..]].concat())),
         Err(error) => Err(Status::new(Code::Unavailable, error.to_string())),
     }
