@@ -23,7 +23,7 @@ pub(crate) enum TicketCommand {
     Poll(Poll),
     /// Wait for each reply until its deadline, and print it. Replies that are there already are
     /// printed even after it.
-    #[command(after_help = EXIT_CODES)]
+    #[command(visible_alias = "resume", after_help = EXIT_CODES)]
     Wait(Wait),
     /// Print what tickets say. Asks no broker.
     Show(Show),
