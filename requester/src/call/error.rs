@@ -32,10 +32,17 @@ pub enum CallErrorKind {
     RequestTopic(TopicError),
     /// Too much is in flight; the text names the limit.
     Overloaded(String),
-    /// The payload is larger than the requester's `max_request_bytes`, or the request with its key
-    /// and headers than `max_in_flight_bytes`.
+    /// The payload is larger than the requester's `max_request_bytes`.
     TooLarge {
         /// The payload's bytes.
+        size: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The payload, the key and the headers together are larger than `max_in_flight_bytes`: they
+    /// would not fit if nothing else were in flight.
+    NeverFits {
+        /// The bytes of all three.
         size: usize,
         /// The limit.
         max: usize,
@@ -189,8 +196,13 @@ impl fmt::Display for CallErrorKind {
             Self::Overloaded(limit) => write!(f, "too much in flight: {limit}"),
             Self::TooLarge { size, max } => write!(
                 f,
-                "the request of {size} bytes is over the requester's limit of {max} \
-                 (max_request_bytes); send less, or raise the limit here and on the brokers"
+                "the payload of {size} bytes is over max_request_bytes ({max}); \
+                 send less, or raise the limit here and on the brokers"
+            ),
+            Self::NeverFits { size, max } => write!(
+                f,
+                "the request of {size} bytes, with its key and headers, is over \
+                 max_in_flight_bytes ({max}); send less, or raise the limit"
             ),
             Self::Invalid(what) => f.write_str(what),
             Self::Encode(error) | Self::Decode(error) => error.fmt(f),

@@ -30,7 +30,8 @@ impl Session {
             Ok(()) => Ok(entry),
             Err(failure) => match entry.withdraw() {
                 Ok(done) => Err((failure, done)),
-                // Somebody else has just ended the call, and has said so.
+                // Somebody else has just ended the call, and has said so: as unknown, if the
+                // requester was closed, since he could not know that nothing was sent.
                 Err(ended) => Ok(ended),
             },
         }
@@ -103,6 +104,8 @@ impl Session {
         now: Instant,
     ) -> Result<(), Failure> {
         question.options.check()?;
+        // Asked again after the registration; a call that cannot be sent yet need not get so far.
+        self.inbox.partition().map_err(|none| Failure::not_sent(none.into()))?;
         let (size, max) = (question.payload.len(), self.settings.max_request_bytes);
         if size > max {
             return Err(Failure::not_sent(CallErrorKind::TooLarge { size, max }));
@@ -110,7 +113,7 @@ impl Session {
         // It would not fit if nothing else were in flight, so there is nothing to wait for.
         let (size, max) = (question.size(), self.settings.max_in_flight_bytes);
         if size > max {
-            return Err(Failure::not_sent(CallErrorKind::TooLarge { size, max }));
+            return Err(Failure::not_sent(CallErrorKind::NeverFits { size, max }));
         }
         if deadline.instant() <= now {
             return Err(Failure::not_sent(CallErrorKind::Timeout));

@@ -99,6 +99,11 @@ async fn bytes_are_waited_for_as_well() {
     let large = || requester.ask(RawRequest::new(QUOTES, "y".repeat(500)));
     let call = large().timeout(VAIN).send();
     overloaded("too many bytes", call, "max_in_flight_bytes is 1000").await;
+    // What would not fit into an empty requester does not wait.
+    let hopeless = requester.ask(RawRequest::new(QUOTES, "y".repeat(900))).key("k".repeat(200));
+    let error = bounded("the hopeless one", hopeless.into_future()).await.unwrap_err();
+    let never = matches!(error.kind(), CallErrorKind::NeverFits { size: 1_100, max: 1_000 });
+    assert!(never && error.outcome() == Outcome::NotSent, "{error}");
 
     let waits = large().send();
     let fits = send(&requester, "z".repeat(300));

@@ -29,7 +29,7 @@ async fn holding(broker: &TestBroker, stream_buffer: usize) -> (Requester, Reque
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_nobody_takes_overflows_and_other_calls_go_on() {
-    let broker = embedded(2);
+    let broker = embedded(1);
     let _replier = start(&broker, counting()).await;
     let (requester, metrics) = holding(&broker, 4).await;
     let mut idle = ask(&requester, "1000");
