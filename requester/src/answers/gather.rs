@@ -103,8 +103,7 @@ impl<'r, A: Ask> Gather<'r, A> {
 
     /// Sends what can be sent at once; what it returns does the rest.
     fn begin(self) -> BoxFuture<'r, Result<Gathered<A::Answer>, CallError>> {
-        let Self { mut call, targets, finish, enough } = self;
-        let plan = std::mem::take(&mut call.plan);
+        let Self { call, targets, finish, enough } = self;
         let (started, topic, session) = (Instant::now(), call.topic_of(), call.session);
         let deadline = call.deadline_from(started);
         let failed = move |failure| CallError::new(failure, topic, None, started.elapsed());
@@ -127,7 +126,7 @@ impl<'r, A: Ask> Gather<'r, A> {
                 Err(error) => ready(Err(error)).boxed(),
             };
         }
-        let mut prepared = match call.prepare() {
+        let (mut prepared, plan) = match call.prepare_plan() {
             Ok(prepared) => prepared,
             Err(failure) => return ready(Err(failed(failure))).boxed(),
         };

@@ -1,21 +1,19 @@
 //! Several replies to one request, as a stream.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use antiphon_common::CorrelationId;
 use futures::Stream;
 use prometheus::IntCounter;
-use tokio::sync::mpsc;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::sequence::{Overflow, Sequence};
 use crate::call::{
     Ask, CallBuilder, CallError, CallErrorKind, Decode, Ending, Entry, Failure, Name,
 };
-use crate::table::{Done, Ended, Piece, Pieces};
+use crate::table::{Arrivals, Done, Ended, Piece, Pieces};
 
 /// The replies to one request, in their order.
 ///
@@ -25,8 +23,7 @@ use crate::table::{Done, Ended, Piece, Pieces};
 #[must_use = "dropping the replies cancels the call"]
 #[derive(Debug)]
 pub struct Replies<T> {
-    pieces: mpsc::Receiver<Piece>,
-    fate: Arc<Mutex<Option<Failure>>>,
+    arrivals: Arrivals,
     /// `None` once the stream has ended.
     entry: Option<Entry>,
     id: Option<CorrelationId>,
@@ -66,12 +63,9 @@ impl<A: Ask> CallBuilder<'_, A> {
         let started = Instant::now();
         let cancelled = self.cancel_on.take().map(|token| Box::pin(token.cancelled_owned()));
         let max = self.session.settings.stream_buffer;
-        let (sender, pieces) = mpsc::channel(max);
-        let fate = Arc::new(Mutex::new(None));
         let topic = self.topic_of();
-        let to = Pieces { sender, fate: Arc::clone(&fate), topic: topic.clone() };
-        let done = Done::replies(to);
-        let entry = match self.try_send(started, done) {
+        let (to, arrivals) = Pieces::channel(max, topic.clone());
+        let entry = match self.try_send(started, Done::replies(to)) {
             Ok(entry) => Some(entry),
             Err((failure, done)) => {
                 self.session.calls.count_not_sent();
@@ -82,8 +76,7 @@ impl<A: Ask> CallBuilder<'_, A> {
         let id = entry.as_ref().map(Entry::id);
         let sequence = Sequence::new(max);
         Replies {
-            pieces,
-            fate,
+            arrivals,
             entry,
             id,
             sequence,
@@ -183,16 +176,9 @@ impl<T> Stream for Replies<T> {
             let failure = if self.is_cancelled(cx) {
                 Failure::unknown(CallErrorKind::Cancelled)
             } else {
-                match ready!(self.pieces.poll_recv(cx)) {
-                    Some(piece) => match self.take_in(piece) {
-                        Ok(()) => continue,
-                        Err(failure) => failure,
-                    },
-                    // The call has left the table: why, is said there.
-                    None => {
-                        let fate = self.fate.lock().unwrap_or_else(PoisonError::into_inner).take();
-                        fate.unwrap_or_else(|| Failure::unknown(CallErrorKind::Closed))
-                    }
+                match ready!(self.arrivals.poll_next(cx)).and_then(|piece| self.take_in(piece)) {
+                    Ok(()) => continue,
+                    Err(failure) => failure,
                 }
             };
             self.finished = true;

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::{Hedge, RetryPolicy, Room};
-use crate::call::{Call, CallError, CallErrorKind, Decode, Failure, Prepared, Reply, Task};
+use crate::call::{Call, CallError, CallErrorKind, Decode, Failure, Name, Prepared, Reply, Task};
 use crate::routing::Inbox;
 use crate::session::Session;
 use crate::table::{Calls, Done, Ended};
@@ -90,11 +90,20 @@ impl Session {
                 let (task, ended) = self.attempt(prepared, plan, now);
                 Call::made_by(task, ended, now, decode)
             }
-            Err((failure, _)) => {
-                self.calls.count_not_sent();
-                Call::refused(failure, prepared.topic, now, decode)
-            }
+            Err((failure, _)) => self.refuse(failure, prepared.topic, now, decode),
         }
+    }
+
+    /// A call that was not sent, counted as such.
+    pub(crate) fn refuse<T>(
+        &self,
+        failure: Failure,
+        topic: Name,
+        started: Instant,
+        decode: Decode<T>,
+    ) -> Call<T> {
+        self.calls.count_not_sent();
+        Call::refused(failure, topic, started, decode)
     }
 
     /// Whether a call that fails like this waits instead.
@@ -163,8 +172,7 @@ impl Attempts {
 
     /// Makes the call, and makes it again beside the first if that takes long.
     async fn hedged(&self) -> Ended {
-        let hedge = self.plan.hedge.filter(|_| self.prepared.options.idempotent);
-        let Some(hedge) = hedge else { return self.once().await };
+        let Some(hedge) = self.plan.hedge else { return self.once().await };
         let mut running = FuturesUnordered::new();
         running.push(self.once());
         let mut left = hedge.max;

@@ -30,7 +30,7 @@ pub struct CallBuilder<'r, A> {
     pub(crate) session: &'r Arc<Session>,
     ask: A,
     options: Options,
-    pub(crate) plan: Plan,
+    plan: Plan,
     pub(crate) cancel_on: Option<CancellationToken>,
     pub(crate) note: Bytes,
 }
@@ -195,16 +195,8 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
         let started = Instant::now();
         let cancel_on = self.cancel_on.take();
         if cancel_on.as_ref().is_some_and(CancellationToken::is_cancelled) {
-            self.session.calls.count_not_sent();
             let cancelled = Failure::not_sent(CallErrorKind::Cancelled);
-            return Call::refused(cancelled, self.topic_of(), started, decode);
-        }
-        if self.plan.hedge.is_some() && !self.options.idempotent {
-            self.session.calls.count_not_sent();
-            let what = "only a request that is declared idempotent may be hedged; call \
-                        `.idempotent()` or `.idempotency_key(…)`, or leave out `.hedge(…)`";
-            let invalid = Failure::not_sent(CallErrorKind::Invalid(what.to_owned()));
-            return Call::refused(invalid, self.topic_of(), started, decode);
+            return self.session.refuse(cancelled, self.topic_of(), started, decode);
         }
         let call = if self.plan.is_plain() {
             self.once(started, decode)
@@ -221,24 +213,18 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
             Err((failure, _)) if self.session.waits_for(&failure.kind) => {
                 self.planned(started, decode)
             }
-            Err((failure, _)) => {
-                self.session.calls.count_not_sent();
-                Call::refused(failure, self.topic_of(), started, decode)
-            }
+            Err((failure, _)) => self.session.refuse(failure, self.topic_of(), started, decode),
         }
     }
 
     fn planned<T>(self, started: Instant, decode: Decode<T>) -> Call<T> {
-        let (session, plan, topic) = (self.session, self.plan.clone(), self.topic_of());
-        match self.prepare() {
-            Ok(prepared) => {
+        let (session, topic) = (self.session, self.topic_of());
+        match self.prepare_plan() {
+            Ok((prepared, plan)) => {
                 let (task, ended) = session.attempt(prepared, plan, started);
                 Call::made_by(task, ended, started, decode)
             }
-            Err(failure) => {
-                session.calls.count_not_sent();
-                Call::refused(failure, topic, started, decode)
-            }
+            Err(failure) => session.refuse(failure, topic, started, decode),
         }
     }
 
@@ -270,6 +256,17 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
             SCRATCH.set(scratch);
         }
         sent
+    }
+
+    /// The question in a form that can be kept, and how often it may be asked.
+    pub(crate) fn prepare_plan(mut self) -> Result<(Prepared, Plan), Failure> {
+        let plan = std::mem::take(&mut self.plan);
+        if plan.hedge.is_some() && !self.options.idempotent {
+            let what = "only a request that is declared idempotent may be hedged; call \
+                        `.idempotent()` or `.idempotency_key(…)`, or leave out `.hedge(…)`";
+            return Err(Failure::not_sent(CallErrorKind::Invalid(what.to_owned())));
+        }
+        Ok((self.prepare()?, plan))
     }
 
     /// The question in a form that can be kept.

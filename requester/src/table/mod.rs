@@ -19,4 +19,4 @@ mod wheel;
 pub(crate) use adaptive::AdaptiveLimit;
 pub(crate) use budget::Budget;
 pub(crate) use calls::Calls;
-pub(crate) use waiting::{Answered, Cancel, Done, Ended, Piece, Pieces, Position};
+pub(crate) use waiting::{Answered, Arrivals, Cancel, Done, Ended, Piece, Pieces, Position};

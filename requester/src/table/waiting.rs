@@ -1,6 +1,7 @@
 //! What is kept of a call while it waits, and who is told when it ends.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 
 use antiphon_common::CorrelationId;
 use antiphon_common::wire::StreamPosition;
@@ -91,9 +92,37 @@ pub(crate) enum Other {
 #[derive(Debug, Clone)]
 pub(crate) struct Pieces {
     pub(crate) sender: mpsc::Sender<Piece>,
-    pub(crate) fate: Arc<Mutex<Option<Failure>>>,
+    fate: Arc<Mutex<Option<Failure>>>,
     /// The request topic.
     pub(crate) topic: Name,
+}
+
+/// The other end of [`Pieces`].
+#[derive(Debug)]
+pub(crate) struct Arrivals {
+    pub(super) pieces: mpsc::Receiver<Piece>,
+    pub(super) fate: Arc<Mutex<Option<Failure>>>,
+}
+
+impl Pieces {
+    /// A way for the replies of a call to `topic`, in which `max` may wait to be taken.
+    pub(crate) fn channel(max: usize, topic: Name) -> (Self, Arrivals) {
+        let (sender, pieces) = mpsc::channel(max);
+        let fate = Arc::new(Mutex::new(None));
+        (Self { sender, fate: Arc::clone(&fate), topic }, Arrivals { pieces, fate })
+    }
+}
+
+impl Arrivals {
+    /// The next reply, or what ended the call instead.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Failure>> {
+        let piece = ready!(self.pieces.poll_recv(cx));
+        // The call has left the table: why, is said there.
+        Poll::Ready(piece.ok_or_else(|| {
+            let fate = self.fate.lock().unwrap_or_else(PoisonError::into_inner).take();
+            fate.unwrap_or_else(|| Failure::unknown(CallErrorKind::Closed))
+        }))
+    }
 }
 
 /// One of several replies.

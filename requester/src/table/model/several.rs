@@ -1,28 +1,25 @@
 //! A call that takes several replies, against its deadline and against the one who has them all.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use tokio::sync::mpsc::{self, error::TryRecvError};
+use tokio::sync::mpsc::error::TryRecvError;
 
 use super::{Table, check, far, good, register};
 use crate::call::{CallErrorKind, Failure};
-use crate::table::{Answered, Calls, Cancel, Done, Piece, Pieces};
+use crate::table::{Answered, Arrivals, Calls, Cancel, Done, Piece, Pieces};
 
 /// A call of several replies, and what its holder has of it.
 struct Several {
     call: u64,
-    pieces: mpsc::Receiver<Piece>,
-    fate: Arc<Mutex<Option<Failure>>>,
+    arrivals: Arrivals,
 }
 
 impl Several {
     fn register(table: &Table, deadline: antiphon_common::Deadline) -> Self {
-        let (sender, pieces) = mpsc::channel(1);
-        let fate = Arc::new(Mutex::new(None));
-        let done = Done::replies(Pieces { sender, fate: Arc::clone(&fate), topic: "t".into() });
-        let call = register(&table.calls, deadline, Cancel::Quiet, done);
+        let (to, arrivals) = Pieces::channel(1, "t".into());
+        let call = register(&table.calls, deadline, Cancel::Quiet, Done::replies(to));
         let call = call.map_err(|(failure, _)| failure).expect("there is room");
-        Self { call, pieces, fate }
+        Self { call, arrivals }
     }
 
     /// Takes the pieces that are there, and checks that no more can come. Returns their number,
@@ -30,13 +27,13 @@ impl Several {
     fn finish(mut self) -> (usize, Option<Failure>) {
         let mut taken = 0;
         let last = loop {
-            match self.pieces.try_recv() {
+            match self.arrivals.pieces.try_recv() {
                 Ok(_) => taken += 1,
                 Err(last) => break last,
             }
         };
         assert_eq!(last, TryRecvError::Disconnected, "the holder would wait for ever");
-        let fate = self.fate.lock().expect("no panic").take();
+        let fate = self.arrivals.fate.lock().expect("no panic").take();
         (taken, fate)
     }
 }
