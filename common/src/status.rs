@@ -53,6 +53,17 @@ const NAMES: [(Code, &str); 17] = [
 ];
 
 impl Code {
+    /// All codes, in the order of their numbers in gRPC.
+    pub const ALL: [Self; 17] = {
+        let mut all = [Self::Ok; 17];
+        let mut at = 0;
+        while at < all.len() {
+            all[at] = NAMES[at].0;
+            at += 1;
+        }
+        all
+    };
+
     /// The name on the wire, such as `INVALID_ARGUMENT`.
     #[must_use]
     pub fn name(self) -> &'static str {

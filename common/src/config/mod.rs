@@ -6,6 +6,7 @@ mod kafka;
 mod keys;
 mod load;
 mod replier;
+mod replier_failures;
 mod requester;
 mod validate;
 
@@ -15,5 +16,8 @@ mod tests;
 pub use error::ConfigError;
 pub use kafka::{KafkaSettings, Preset};
 pub use load::{Layers, Settings};
-pub use replier::ReplierSettings;
+pub use replier::{Lane, ReplierSettings};
+pub use replier_failures::{
+    DeadLetterSettings, DedupeSettings, DedupeStore, RetrySettings, TransactionSettings,
+};
 pub use requester::{ReplyPartition, RequesterSettings, WhenFull};

@@ -1,8 +1,12 @@
 //! The ranges that settings must be in, whoever set them: a file, a variable or the program.
 
+use std::time::Duration;
+
 use super::{
-    ConfigError, KafkaSettings, ReplierSettings, ReplyPartition, RequesterSettings, Settings,
+    ConfigError, DedupeStore, KafkaSettings, ReplierSettings, ReplyPartition, RequesterSettings,
+    RetrySettings, Settings,
 };
+use crate::status::Code;
 
 /// The longest that any timeout may be, in milliseconds: 24 hours.
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -87,8 +91,50 @@ impl ReplierSettings {
         timeout("replier.drain_ms", self.drain_ms)?;
         timeout("replier.commit_interval_ms", self.commit_interval_ms)?;
         payload("replier.max_reply_bytes", self.max_reply_bytes)?;
-        between("replier.stream_window", self.stream_window as u64, 1, MAX_WINDOW)
+        between("replier.stream_window", self.stream_window as u64, 1, MAX_WINDOW)?;
+        at_least("replier.max_outstanding_bytes", self.max_outstanding_bytes, 1)?;
+        between("replier.watchdog_ms", self.watchdog_ms, 0, DAY_MS)?;
+        self.retry.validate()?;
+        codes("replier.dead_letter.codes", &self.dead_letter.codes)?;
+        timeout("replier.dedupe.window_ms", self.dedupe.window_ms)?;
+        at_least("replier.dedupe.max_entries", self.dedupe.max_entries, 1)?;
+        at_least("replier.dedupe.max_bytes", self.dedupe.max_bytes, 1)?;
+        if self.dedupe.claim && self.dedupe.store != DedupeStore::Durable {
+            return Err(ConfigError::Range {
+                key: "replier.dedupe.claim",
+                value: "true".to_owned(),
+                allowed: "false, unless `replier.dedupe.store` is \"durable\"".to_owned(),
+            });
+        }
+        timeout("replier.transactions.interval_ms", self.transactions.interval_ms)?;
+        between("replier.transactions.timeout_ms", self.transactions.timeout_ms, 1_000, 900_000)
     }
+}
+
+impl RetrySettings {
+    fn validate(&self) -> Result<(), ConfigError> {
+        between("replier.retry.attempts", u64::from(self.attempts), 1, 100)?;
+        timeout("replier.retry.initial_ms", self.initial_ms)?;
+        timeout("replier.retry.max_ms", self.max_ms)?;
+        codes("replier.retry.codes", &self.codes)?;
+        let wrong = self.delays.iter().find(|delay| {
+            humantime::parse_duration(delay)
+                .map_or(true, |delay| delay.is_zero() || delay > Duration::from_millis(DAY_MS))
+        });
+        let allowed = || "durations up to a day, such as \"5s\" and \"10m\"".to_owned();
+        wrong.map_or(Ok(()), |delay| {
+            let (key, value) = ("replier.retry.delays", format!("{delay:?}"));
+            Err(ConfigError::Range { key, value, allowed: allowed() })
+        })
+    }
+}
+
+fn codes(key: &'static str, names: &[String]) -> Result<(), ConfigError> {
+    let known = |name: &&String| Code::ALL.iter().any(|code| code.name() == name.as_str());
+    let Some(unknown) = names.iter().find(|name| !known(name)) else { return Ok(()) };
+    let all: Vec<&str> = Code::ALL.iter().map(|code| code.name()).collect();
+    let value = format!("{unknown:?}");
+    Err(ConfigError::Range { key, value, allowed: format!("names out of {}", all.join(", ")) })
 }
 
 fn timeout(key: &'static str, ms: u64) -> Result<(), ConfigError> {

@@ -12,6 +12,15 @@ const REJECTIONS: [&str; 4] = ["headers", "reply_headers", "reply_topic", "endpo
 /// What cancel records found: the values of the label `found`.
 const FOUND: [&str; 3] = ["queued", "running", "unknown"];
 
+/// How requests run again: the values of the label `kind`.
+const RETRIES: [&str; 2] = ["run", "topic"];
+
+/// What a request that came again found: the values of the label `found`.
+const DUPLICATES: [&str; 3] = ["reply", "running", "claim"];
+
+/// How transactions end: the values of the label `outcome`.
+const TRANSACTIONS: [&str; 3] = ["committed", "aborted", "rebuilt"];
+
 /// The metrics of one replier, or of several that share them. Cloning shares.
 #[derive(Debug, Clone)]
 pub struct ReplierMetrics {
@@ -29,7 +38,27 @@ pub struct ReplierMetrics {
     pub assigned_partitions: IntGauge,
     /// `antiphon_replier_rebalances_total`: assignments and revocations.
     pub rebalances: IntCounter,
+    /// `antiphon_replier_outstanding_bytes`: the payloads of those requests.
+    pub outstanding_bytes: IntGauge,
+    /// `antiphon_replier_paused_partitions`: partitions that are held and not read just now.
+    pub paused_partitions: IntGauge,
+    /// `antiphon_replier_blocked_partitions`: partitions that are not read since a record that must
+    /// come before the next commit cannot be written.
+    pub blocked_partitions: IntGauge,
+    /// `antiphon_replier_skipped_total`: requests not handled again after a restart or a rebalance,
+    /// since they were known to be complete.
+    pub skipped: IntCounter,
+    /// `antiphon_replier_dead_letters_total`: requests that were given up and kept.
+    pub dead_letters: IntCounter,
+    /// `antiphon_replier_deferred`: requests whose handlers have ended and will answer later.
+    pub deferred: IntGauge,
+    /// `antiphon_replier_dedupe_entries`: replies that are kept for requests that come again.
+    pub dedupe_entries: IntGauge,
     requests: IntCounterVec,
+    retries: IntCounterVec,
+    duplicates: IntCounterVec,
+    transactions: IntCounterVec,
+    runtime_blocked: IntCounterVec,
     rejected: IntCounterVec,
     cancellations: IntCounterVec,
     handler_seconds: HistogramVec,
@@ -72,6 +101,21 @@ impl ReplierMetrics {
         registry.register(Box::new(self.commit_lag.clone()))?;
         registry.register(Box::new(self.assigned_partitions.clone()))?;
         registry.register(Box::new(self.rebalances.clone()))?;
+        for gauge in [
+            &self.outstanding_bytes,
+            &self.paused_partitions,
+            &self.blocked_partitions,
+            &self.deferred,
+            &self.dedupe_entries,
+        ] {
+            registry.register(Box::new(gauge.clone()))?;
+        }
+        registry.register(Box::new(self.skipped.clone()))?;
+        registry.register(Box::new(self.dead_letters.clone()))?;
+        for counters in [&self.retries, &self.duplicates, &self.transactions, &self.runtime_blocked]
+        {
+            registry.register(Box::new(counters.clone()))?;
+        }
         registry.register(Box::new(self.requests.clone()))?;
         registry.register(Box::new(self.rejected.clone()))?;
         registry.register(Box::new(self.cancellations.clone()))?;
@@ -105,31 +149,110 @@ impl ReplierMetrics {
         self.cancellations.with_label_values(&[found])
     }
 
+    /// `antiphon_replier_retries_total`: handlers that ran again, by where the request waited: in
+    /// this replier (`run`) or in a retry topic (`topic`).
+    #[must_use]
+    pub fn retries(&self, kind: &'static str) -> IntCounter {
+        self.retries.with_label_values(&[kind])
+    }
+
+    /// `antiphon_replier_duplicates_total`: requests that came again, by what they found: the
+    /// `reply` of the first, its handler `running`, or its `claim` without a reply.
+    #[must_use]
+    pub fn duplicates(&self, found: &'static str) -> IntCounter {
+        self.duplicates.with_label_values(&[found])
+    }
+
+    /// `antiphon_replier_transactions_total`: transactions that were `committed` or `aborted`, and
+    /// producers that had to be `rebuilt`.
+    #[must_use]
+    pub fn transactions(&self, outcome: &'static str) -> IntCounter {
+        self.transactions.with_label_values(&[outcome])
+    }
+
+    /// `antiphon_replier_runtime_blocked_total`: times that a handler held a thread of the runtime
+    /// for longer than `replier.watchdog_ms`. The label is the name that the program registered.
+    #[must_use]
+    pub fn runtime_blocked(&self, endpoint: &str) -> IntCounter {
+        self.runtime_blocked.with_label_values(&[endpoint])
+    }
+
     fn try_new() -> prometheus::Result<Self> {
         let requests = Opts::new(
             "antiphon_replier_requests_total",
             "Requests that a handler took, by endpoint and how they ended.",
         );
-        let rejected = Opts::new(
+        let rejected = labelled(
             "antiphon_replier_rejected_total",
             "Requests that were refused before any handler ran.",
-        );
+            "reason",
+            &REJECTIONS,
+        )?;
         let seconds =
             HistogramOpts::new("antiphon_replier_handler_seconds", "How long handlers took.");
-        let rejected = IntCounterVec::new(rejected, &["reason"])?;
-        // A counter that appears with its first event has no rise that an alert could see.
-        for reason in REJECTIONS {
-            rejected.with_label_values(&[reason]);
-        }
-        let cancellations = Opts::new(
+        let cancellations = labelled(
             "antiphon_replier_cancellations_total",
             "Cancel records, by what they found: a request queued, running, or none.",
-        );
-        let cancellations = IntCounterVec::new(cancellations, &["found"])?;
-        for found in FOUND {
-            cancellations.with_label_values(&[found]);
-        }
+            "found",
+            &FOUND,
+        )?;
+        let retries = labelled(
+            "antiphon_replier_retries_total",
+            "Handlers that ran again, by where the request waited.",
+            "kind",
+            &RETRIES,
+        )?;
+        let duplicates = labelled(
+            "antiphon_replier_duplicates_total",
+            "Requests that came again, by what they found.",
+            "found",
+            &DUPLICATES,
+        )?;
+        let transactions = labelled(
+            "antiphon_replier_transactions_total",
+            "Transactions by how they ended, and producers rebuilt.",
+            "outcome",
+            &TRANSACTIONS,
+        )?;
+        let runtime_blocked = labelled(
+            "antiphon_replier_runtime_blocked_total",
+            "Times that a handler held a thread of the runtime for too long.",
+            "endpoint",
+            &[],
+        )?;
         Ok(Self {
+            outstanding_bytes: IntGauge::new(
+                "antiphon_replier_outstanding_bytes",
+                "Payload bytes of requests taken in and not yet completed.",
+            )?,
+            paused_partitions: IntGauge::new(
+                "antiphon_replier_paused_partitions",
+                "Partitions held and not read just now.",
+            )?,
+            blocked_partitions: IntGauge::new(
+                "antiphon_replier_blocked_partitions",
+                "Partitions not read since a record before the next commit cannot be written.",
+            )?,
+            skipped: IntCounter::new(
+                "antiphon_replier_skipped_total",
+                "Requests known to be complete and not handled again.",
+            )?,
+            dead_letters: IntCounter::new(
+                "antiphon_replier_dead_letters_total",
+                "Requests given up and kept in a dead-letter topic.",
+            )?,
+            deferred: IntGauge::new(
+                "antiphon_replier_deferred",
+                "Requests that will be answered after their handlers have ended.",
+            )?,
+            dedupe_entries: IntGauge::new(
+                "antiphon_replier_dedupe_entries",
+                "Replies kept for requests that come again.",
+            )?,
+            retries,
+            duplicates,
+            transactions,
+            runtime_blocked,
             running: IntGauge::new("antiphon_replier_running", "Handlers that run.")?,
             outstanding: IntGauge::new(
                 "antiphon_replier_outstanding",
@@ -161,6 +284,21 @@ impl ReplierMetrics {
             handler_seconds: HistogramVec::new(seconds.buckets(SECONDS.to_vec()), &["endpoint"])?,
         })
     }
+}
+
+/// Counters with one label, whose known values are there from the start: a counter that appears with
+/// its first event has no rise that an alert could see.
+fn labelled(
+    name: &str,
+    help: &str,
+    label: &str,
+    values: &[&str],
+) -> prometheus::Result<IntCounterVec> {
+    let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
+    for value in values {
+        counters.with_label_values(&[value]);
+    }
+    Ok(counters)
 }
 
 impl Default for ReplierMetrics {

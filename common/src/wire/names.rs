@@ -31,11 +31,28 @@ pub const CANCELLABLE: &str = "antiphon-cancellable";
 /// Present on a record that is no request but cancels one: the request in the same partition, ahead
 /// of it, that has its correlation id.
 pub const CANCEL: &str = "antiphon-cancel";
+/// Retry and dead-letter topics: where the request was first, each of the three in UTF-8 or ASCII
+/// decimal.
+pub const ORIGIN_TOPIC: &str = "antiphon-origin-topic";
+/// See [`ORIGIN_TOPIC`].
+pub const ORIGIN_PARTITION: &str = "antiphon-origin-partition";
+/// See [`ORIGIN_TOPIC`].
+pub const ORIGIN_OFFSET: &str = "antiphon-origin-offset";
+/// Retry and dead-letter topics: how often a handler has run for the request, ASCII decimal.
+pub const RUNS: &str = "antiphon-runs";
+/// Retry topics: when the request is to be handled again, Unix milliseconds in ASCII decimal.
+pub const NOT_BEFORE: &str = "antiphon-not-before";
+/// Dead-letter topics: when the request was given up, Unix milliseconds in ASCII decimal.
+pub const FAILED_AT: &str = "antiphon-failed-at";
+/// Dead-letter topics: the consumer group that gave the request up, in UTF-8.
+pub const FAILED_GROUP: &str = "antiphon-failed-group";
+/// Both ways: where the payload is, if it is not in the record (a claim check), in UTF-8.
+pub const CLAIM: &str = "antiphon-claim";
 /// Both ways: the media type of the payload.
 pub const CONTENT_TYPE: &str = "content-type";
 
 /// Names that belong to the protocol, here or at a peer; they are not handed to applications.
-pub(crate) const PROTOCOL: [&str; 14] = [
+pub(crate) const PROTOCOL: [&str; 22] = [
     CORRELATION_ID,
     REPLY_TOPIC,
     REPLY_PARTITION,
@@ -49,6 +66,14 @@ pub(crate) const PROTOCOL: [&str; 14] = [
     IDEMPOTENCY_KEY,
     CANCELLABLE,
     CANCEL,
+    ORIGIN_TOPIC,
+    ORIGIN_PARTITION,
+    ORIGIN_OFFSET,
+    RUNS,
+    NOT_BEFORE,
+    FAILED_AT,
+    FAILED_GROUP,
+    CLAIM,
     CONTENT_TYPE,
 ];
 
