@@ -1,42 +1,27 @@
 //! The replier: answers requests that arrive over Apache Kafka.
 //!
-//! | module | what it holds |
+//! | folder | what it holds |
 //! |---|---|
-//! | `replier`, `readiness` | the builder, and the life of a replier from start to drain |
-//! | `router`, `handler`, `stream_handler`, `context` | what applications write: handlers, and what they are given |
-//! | `intake`, `assignment` | the thread that polls, pauses, stores offsets and rebalances |
-//! | `incoming`, `reply_to` | what a record must be to become a request |
-//! | `lane`, `running`, `streaming` | queued requests run with bounded concurrency; one request, start to end |
-//! | `cancellations` | which requests may still be cancelled |
-//! | `outgoing`, `replies`, `duty` | replies go out, and a request is complete when all of its replies are acknowledged |
-//! | `signal` | when a service is asked to end |
-//! | `watermark`, `tracker` | which offsets may be committed, pure, and its shared form |
+//! | `replier`, `readiness`, `signal` | the builder, and the life of a replier from start to drain |
+//! | `handlers` | what applications write: handlers, and what they are given |
+//! | `intake` | the thread that polls, pauses, stores offsets and rebalances; what a record must be |
+//! | `lane` | the order in which queued requests run, with bounded concurrency |
+//! | `running` | one request, from its place in the lane to what it comes to |
+//! | `sending` | the records that requests lead to, and what their acknowledgement completes |
 
-mod assignment;
-mod cancellations;
-mod context;
-mod duty;
-mod handler;
-mod incoming;
+mod handlers;
 mod intake;
 mod lane;
-mod outgoing;
 mod readiness;
 mod replier;
-mod replies;
-mod reply_to;
-mod router;
 mod running;
+mod sending;
 mod signal;
-mod stream_handler;
-mod streaming;
-mod tracker;
-mod watermark;
 
-pub use context::{Context, RawReply, RawRequest};
-pub use handler::Handler;
+pub use handlers::context::{Context, RawReply, RawRequest};
+pub use handlers::handler::Handler;
+pub use handlers::router::Router;
+pub use handlers::stream_handler::StreamHandler;
+pub use intake::reply_to::{ReplyPolicy, ReplyRefused};
 pub use replier::{Replier, ReplierBuilder, RunError};
-pub use reply_to::{ReplyPolicy, ReplyRefused};
-pub use router::Router;
 pub use signal::shutdown_signal;
-pub use stream_handler::StreamHandler;

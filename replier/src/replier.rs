@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use antiphon_common::blocking::on_own_thread;
 use antiphon_common::config::{KafkaSettings, ReplierSettings};
-use antiphon_common::kafka::{LogGate, Observer, TopicError, partition_count};
+use antiphon_common::kafka::{LogGate, Observer, TopicError};
 use antiphon_common::metrics::ReplierMetrics;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 
-use crate::assignment::Assignment;
-use crate::incoming::RecordReader;
-use crate::intake::Intake;
+use crate::handlers::router::Router;
+use crate::intake::assignment::Assignment;
+use crate::intake::group;
+use crate::intake::incoming::RecordReader;
+use crate::intake::poll::Intake;
+use crate::intake::reply_to::ReplyPolicy;
 use crate::lane;
 use crate::readiness::Readiness;
-use crate::replies::Replies;
-use crate::reply_to::ReplyPolicy;
-use crate::router::Router;
-use crate::running::Service;
+use crate::running::serve::Service;
+use crate::sending::replies::Replies;
 
 /// How long leaving the group may take after the drain.
 const LEAVE: Duration = Duration::from_secs(10);
@@ -157,7 +157,7 @@ impl ReplierBuilder {
             on_own_thread("antiphon-intake", move || {
                 let assignment =
                     Assignment::new(observer, metrics.clone(), settings.drain(), readiness);
-                let consumer = subscribe(&kafka, &settings, assignment, &topics)?;
+                let consumer = group::join(&kafka, &settings, assignment, &topics)?;
                 let reader = RecordReader::new(policy, settings.clone());
                 let intake = Intake { consumer, reader, lane, settings, metrics, on_beat };
                 intake.run(&stop).map_err(RunError::Client)
@@ -215,39 +215,4 @@ impl fmt::Debug for ReplierBuilder {
             .field("router", &self.router)
             .finish_non_exhaustive()
     }
-}
-
-fn subscribe(
-    kafka: &KafkaSettings,
-    settings: &ReplierSettings,
-    assignment: Assignment,
-    topics: &[String],
-) -> Result<BaseConsumer<Assignment>, RunError> {
-    let interval = settings.commit_interval_ms.to_string();
-    let mut own = vec![
-        ("group.id", settings.group.as_str()),
-        // Only stored offsets are committed, and only what the watermark has passed is stored.
-        ("enable.auto.commit", "true"),
-        ("auto.commit.interval.ms", interval.as_str()),
-        // Requests that were sent before the group first came up are answered too.
-        ("auto.offset.reset", "earliest"),
-    ];
-    // With the newer group protocol (KIP-848) the broker decides on these, and the client refuses
-    // them. A replier that dies takes its callers' time until the group notices, so that is soon;
-    // heartbeats do not depend on handlers.
-    if kafka.properties.get("group.protocol").is_none_or(|protocol| protocol == "classic") {
-        own.push(("partition.assignment.strategy", "cooperative-sticky"));
-        own.push(("session.timeout.ms", "10000"));
-    }
-    let config = kafka.consumer(&own);
-    let observer = assignment.observer.clone();
-    let consumer: BaseConsumer<Assignment> =
-        config.create_with_context(assignment).map_err(RunError::Client)?;
-    for topic in topics {
-        partition_count(consumer.client(), topic, settings.start_timeout())
-            .map_err(|error| RunError::RequestTopic(error.explained_by(&observer)))?;
-    }
-    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-    consumer.subscribe(&names).map_err(RunError::Client)?;
-    Ok(consumer)
 }

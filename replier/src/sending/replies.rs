@@ -2,7 +2,7 @@
 //! records of its stream.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use antiphon_common::blocking::on_own_thread;
@@ -15,7 +15,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::mpsc;
 
-use crate::outgoing::{Lookup, Outgoing, Remedy};
+use crate::sending::outgoing::{Lookup, Outgoing, Remedy};
 
 /// How long a reply that was not taken waits before it is sent again.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -36,42 +36,58 @@ struct Acknowledgements {
     observer: Observer,
     metrics: ReplierMetrics,
     again: mpsc::UnboundedSender<Box<Outgoing>>,
+    next: mpsc::UnboundedSender<Box<Outgoing>>,
 }
 
+/// Its length is bounded by `max_outstanding`: all that is in it is outstanding.
+type Queue = mpsc::UnboundedReceiver<Box<Outgoing>>;
+
 impl Replies {
-    /// Makes the sender, and the task that sends again what failed. The task ends when the sender
-    /// is dropped. Its queue is bounded by `max_outstanding`: each reply in it is outstanding.
+    /// Makes the sender, and the tasks that send what follows and what failed. They end when the
+    /// sender is dropped.
     pub(crate) fn start(
         kafka: &KafkaSettings,
         observer: Observer,
         metrics: ReplierMetrics,
         max_bytes: usize,
     ) -> KafkaResult<Arc<Self>> {
-        let (again, mut failed) = mpsc::unbounded_channel::<Box<Outgoing>>();
+        let (again, failed) = mpsc::unbounded_channel();
+        let (next, acknowledged) = mpsc::unbounded_channel();
         let message_max = (max_bytes + RECORD_OVERHEAD).to_string();
         let producer = kafka
             .producer(&[("message.max.bytes", message_max.as_str())])
-            .create_with_context(Acknowledgements { observer, metrics, again })?;
+            .create_with_context(Acknowledgements { observer, metrics, again, next })?;
         let replies = Arc::new(Self { producer: Some(producer), max_bytes });
-        let sender = Arc::downgrade(&replies);
-        tokio::spawn(async move {
-            while let Some(first) = failed.recv().await {
-                tokio::time::sleep(BACK_OFF).await;
-                let Some(replies) = sender.upgrade() else { break };
-                let mut batch = vec![first];
-                while let Ok(next) = failed.try_recv() {
-                    batch.push(next);
-                }
-                replies.look_up(&mut batch).await;
-                for outgoing in batch {
-                    replies.produce(outgoing);
-                }
-            }
-        });
+        tokio::spawn(Self::send_next(Arc::downgrade(&replies), acknowledged));
+        tokio::spawn(Self::send_again(Arc::downgrade(&replies), failed));
         Ok(replies)
     }
 
-    /// Sends a reply.
+    /// Sends what is to follow a record that is acknowledged.
+    async fn send_next(sender: Weak<Self>, mut acknowledged: Queue) {
+        while let Some(outgoing) = acknowledged.recv().await {
+            let Some(replies) = sender.upgrade() else { break };
+            replies.produce(outgoing);
+        }
+    }
+
+    /// Sends again what was not taken.
+    async fn send_again(sender: Weak<Self>, mut failed: Queue) {
+        while let Some(first) = failed.recv().await {
+            tokio::time::sleep(BACK_OFF).await;
+            let Some(replies) = sender.upgrade() else { break };
+            let mut batch = vec![first];
+            while let Ok(next) = failed.try_recv() {
+                batch.push(next);
+            }
+            replies.look_up(&mut batch).await;
+            for outgoing in batch {
+                replies.produce(outgoing);
+            }
+        }
+    }
+
+    /// Sends the records of a request, one after the other.
     pub(crate) fn send(&self, mut outgoing: Outgoing) {
         outgoing.limit(self.max_bytes);
         self.produce(Box::new(outgoing));
@@ -83,7 +99,7 @@ impl Replies {
         let mut topics = BTreeSet::new();
         for outgoing in batch.iter_mut().filter(|outgoing| outgoing.lookup == Lookup::Wanted) {
             outgoing.lookup = Lookup::Done;
-            topics.insert(outgoing.to.reply_to.topic.clone());
+            topics.extend(outgoing.next().map(|record| record.topic));
         }
         if topics.is_empty() {
             return;
@@ -101,13 +117,11 @@ impl Replies {
 
     fn produce(&self, outgoing: Box<Outgoing>) {
         let Some(producer) = &self.producer else { return };
-        let (payload, key) = (outgoing.payload(), outgoing.to.key.clone());
-        let (to, headers) = (outgoing.to.reply_to.clone(), outgoing.headers());
-        let bare = outgoing.is_bare();
-        let mut record = BaseRecord::with_opaque_to(&to.topic, outgoing).headers(headers);
-        record.payload = (!bare).then_some(&payload[..]);
-        record.key = key.as_deref();
-        record.partition = to.partition;
+        let Some(sent) = outgoing.next() else { return outgoing.duty.complete() };
+        let mut record = BaseRecord::with_opaque_to(&sent.topic, outgoing).headers(sent.headers);
+        record.payload = sent.payload.as_deref();
+        record.key = sent.key.as_deref();
+        record.partition = sent.partition;
         if let Err((error, refused)) = producer.send(record) {
             producer.context().failed(&error, refused.delivery_opaque);
         }
@@ -123,22 +137,42 @@ impl Drop for Replies {
 }
 
 impl Acknowledgements {
+    fn acknowledged(&self, mut outgoing: Box<Outgoing>) {
+        if outgoing.advance() {
+            outgoing.duty.complete();
+        } else {
+            outgoing.duty.unblock();
+            outgoing.lookup = Lookup::NotNeeded;
+            // Its next record is sent by the task: this thread must not wait for room.
+            let _ = self.next.send(outgoing);
+        }
+    }
+
     fn failed(&self, error: &KafkaError, mut outgoing: Box<Outgoing>) {
-        match Remedy::of(error.rdkafka_error_code()) {
-            Remedy::Leave => {}
-            Remedy::ReplyTooLarge if outgoing.can_shrink() => {
+        let remedy = Remedy::of(error.rdkafka_error_code());
+        if remedy == Remedy::Leave {
+            return;
+        }
+        let Some(reply) = outgoing.reply.as_ref().filter(|_| outgoing.is_at_reply()) else {
+            // Whatever is wrong, without this record the request may not be complete.
+            outgoing.duty.block();
+            self.observer.warn("a record that must be written before a reply was not", error);
+            if remedy == Remedy::LookUp {
+                outgoing.lookup = Lookup::Wanted;
+            }
+            return self.send_again(outgoing);
+        };
+        match remedy {
+            Remedy::ReplyTooLarge if reply.can_shrink() => {
                 outgoing.too_large("the broker or the producer does not take a reply of this size");
-                // The channel is closed only when the replier is gone, and its duties with it.
-                let _ = self.again.send(outgoing);
+                self.send_again(outgoing);
             }
             Remedy::LookUp if outgoing.lookup == Lookup::NotNeeded => {
                 outgoing.lookup = Lookup::Wanted;
-                let _ = self.again.send(outgoing);
+                self.send_again(outgoing);
             }
-            Remedy::Resend if !outgoing.to.deadline.has_passed() => {
-                let _ = self.again.send(outgoing);
-            }
-            Remedy::Resend | Remedy::LookUp | Remedy::ReplyTooLarge | Remedy::GiveUp => {
+            Remedy::Resend if reply.is_wanted() => self.send_again(outgoing),
+            _ => {
                 self.metrics.reply_failures.inc();
                 self.observer.warn("a reply could not be delivered", error);
                 // What would follow in the same stream has no better prospects.
@@ -147,6 +181,12 @@ impl Acknowledgements {
             }
         }
     }
+
+    /// After a while.
+    fn send_again(&self, outgoing: Box<Outgoing>) {
+        // The channel is closed only when the replier is gone, and its duties with it.
+        let _ = self.again.send(outgoing);
+    }
 }
 
 impl ProducerContext for Acknowledgements {
@@ -154,7 +194,7 @@ impl ProducerContext for Acknowledgements {
 
     fn delivery(&self, result: &DeliveryResult<'_>, outgoing: Box<Outgoing>) {
         match result {
-            Ok(_) => outgoing.duty.complete(),
+            Ok(_) => self.acknowledged(outgoing),
             Err((error, _)) => self.failed(error, outgoing),
         }
     }

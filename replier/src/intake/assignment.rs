@@ -13,8 +13,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::intake::tracker::{Outstanding, Tracker};
 use crate::readiness::Readiness;
-use crate::tracker::{Outstanding, Tracker};
 
 /// The context of the group's consumer. All of its methods run on the intake thread, inside poll.
 pub(crate) struct Assignment {
@@ -68,13 +68,15 @@ impl Assignment {
 
     /// Stores the offsets that rose, for the client to commit.
     pub(crate) fn store_risen(&self, consumer: &BaseConsumer<Self>) {
-        let mut lag = 0;
+        let (mut lag, mut blocked) = (0, 0);
         for tracker in self.trackers().values().flat_map(HashMap::values) {
             if let Some(next) = tracker.take_risen() {
                 store(consumer, tracker, next);
             }
             lag += tracker.commit_lag();
+            blocked += i64::from(tracker.is_blocked());
         }
+        self.metrics.blocked_partitions.set(blocked);
         self.metrics.commit_lag.set(lag);
     }
 

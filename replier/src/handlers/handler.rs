@@ -6,7 +6,7 @@ use antiphon_common::{Codec, Request, Status};
 use futures::FutureExt;
 use futures::future::{BoxFuture, lazy};
 
-use crate::context::{Context, RawReply, RawRequest};
+use crate::handlers::context::{Context, RawReply, RawRequest};
 
 /// An async function that answers one type of request:
 /// `async fn(R) -> Result<R::Reply, E>` or `async fn(R, Context) -> Result<R::Reply, E>`, where

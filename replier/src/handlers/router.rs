@@ -10,9 +10,9 @@ use antiphon_common::metrics::{HandlerMetrics, ReplierMetrics};
 use antiphon_common::Request;
 use futures::Stream;
 
-use crate::context::{Context, RawReply, RawRequest};
-use crate::handler::{Erased, Handler, raw, typed};
-use crate::stream_handler::{ErasedStream, StreamHandler, raw_stream, typed_stream};
+use crate::handlers::context::{Context, RawReply, RawRequest};
+use crate::handlers::handler::{Erased, Handler, raw, typed};
+use crate::handlers::stream_handler::{ErasedStream, StreamHandler, raw_stream, typed_stream};
 
 /// The name of a handler that answers whatever endpoint is asked for, in metrics.
 const ANY: &str = "*";

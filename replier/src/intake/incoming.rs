@@ -8,17 +8,18 @@ use antiphon_common::wire::{Caps, HeaderFault, RequestHeaders};
 use bytes::Bytes;
 use rdkafka::message::{BorrowedMessage, Message};
 
-use crate::cancellations::{Cancellable, Cancellations};
-use crate::context::{Context, RawRequest};
-use crate::reply_to::{ReplyPolicy, ReplyRefused};
-use crate::tracker::Taken;
+use crate::handlers::context::{Context, RawRequest};
+use crate::intake::cancellations::{Cancellable, Cancellations};
+use crate::intake::reply_to::{ReplyPolicy, ReplyRefused};
+use crate::intake::tracker::Taken;
 
 /// A request that can be answered.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     pub(crate) request: RawRequest,
     pub(crate) context: Context,
-    pub(crate) reply_to: ReplyTo,
+    /// `None` if nobody waits for an answer.
+    pub(crate) reply_to: Option<ReplyTo>,
     /// What is wrong with it, if no handler may see it.
     pub(crate) fault: Option<Status>,
     /// Its place in the table of its partition, if it may be cancelled.
@@ -153,6 +154,7 @@ impl Parsed {
         let cancellable = cancellable
             .then(|| Box::new(cancellations.register(Bytes::clone(&context.correlation_id))));
         context.cancelled = cancellable.as_ref().map(|request| request.token().clone());
+        let reply_to = Some(reply_to);
         Box::new(Incoming { request, context, reply_to, fault, cancellable, taken })
     }
 }

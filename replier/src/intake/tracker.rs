@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use antiphon_common::metrics::ReplierMetrics;
 
-use crate::cancellations::Cancellations;
-use crate::watermark::Watermark;
+use crate::intake::cancellations::Cancellations;
+use crate::intake::watermark::Watermark;
 
 /// How many requests are taken in and not complete, over all partitions.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct Tracker {
     idle: Condvar,
     /// The watermark rose since it was last taken.
     dirty: AtomicBool,
+    /// Requests with a record that must be written and cannot be.
+    blocked: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +49,7 @@ pub(crate) struct Taken {
     tracker: Arc<Tracker>,
     offset: i64,
     completed: bool,
+    blocks: bool,
 }
 
 impl Outstanding {
@@ -79,6 +82,7 @@ impl Tracker {
             progress: Mutex::default(),
             idle: Condvar::new(),
             dirty: AtomicBool::new(false),
+            blocked: AtomicUsize::new(0),
         })
     }
 
@@ -92,7 +96,7 @@ impl Tracker {
         progress.committed.get_or_insert(offset);
         drop(progress);
         self.outstanding.add();
-        Some(Taken { tracker: Arc::clone(self), offset, completed: false })
+        Some(Taken { tracker: Arc::clone(self), offset, completed: false, blocks: false })
     }
 
     /// The offset to store, if it rose since the last call.
@@ -120,6 +124,11 @@ impl Tracker {
         both.map_or(0, |(next, committed)| (next - committed).max(0))
     }
 
+    /// Whether a record that must be written cannot be.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed) > 0
+    }
+
     /// Waits until nobody works on any request; `false` if that is not so by `deadline`.
     pub(crate) fn wait_idle(&self, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
@@ -141,10 +150,25 @@ impl Taken {
     pub(crate) fn complete(mut self) {
         self.completed = true;
     }
+
+    /// A record that must be written before this request is complete cannot be.
+    pub(crate) fn block(&mut self) {
+        if !std::mem::replace(&mut self.blocks, true) {
+            self.tracker.blocked.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// It is written.
+    pub(crate) fn unblock(&mut self) {
+        if std::mem::replace(&mut self.blocks, false) {
+            self.tracker.blocked.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
+        self.unblock();
         let tracker = &self.tracker;
         let mut progress = tracker.lock();
         let risen = self.completed && progress.mark.complete(self.offset);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use crate::tracker::Taken;
+use crate::intake::tracker::Taken;
 
 /// The duty that goes with a record. Dropped without [`Duty::complete`], it leaves the request
 /// incomplete, so that it is handled again.
@@ -43,6 +43,21 @@ impl Duty {
         match self {
             Self::Whole(taken) => taken.complete(),
             Self::Part(part) => part.complete(),
+        }
+    }
+
+    /// A record that must be written before the request is complete cannot be: until it is, no more
+    /// requests of its partition are to be taken in.
+    pub(crate) fn block(&mut self) {
+        if let Self::Whole(taken) = self {
+            taken.block();
+        }
+    }
+
+    /// It is written.
+    pub(crate) fn unblock(&mut self) {
+        if let Self::Whole(taken) = self {
+            taken.unblock();
         }
     }
 
@@ -98,7 +113,7 @@ impl Drop for Streamed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tracker::{Outstanding, Tracker};
+    use crate::intake::tracker::{Outstanding, Tracker};
     use antiphon_common::metrics::ReplierMetrics;
     use proptest::prelude::*;
 

@@ -12,15 +12,16 @@ use antiphon_common::{Code, Deadline, Status};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::cancellations::Cancellable;
-use crate::context::{Context, RawReply, RawRequest};
-use crate::duty::Duty;
-use crate::incoming::Incoming;
-use crate::outgoing::{Lookup, Outgoing, Recipient};
-use crate::replies::Replies;
-use crate::router::{Answering, Route, Routes};
-use crate::stream_handler::Items;
-use crate::tracker::Taken;
+use crate::handlers::context::{Context, RawReply, RawRequest};
+use crate::handlers::router::{Answering, Route, Routes};
+use crate::handlers::stream_handler::Items;
+use crate::intake::cancellations::Cancellable;
+use crate::intake::incoming::Incoming;
+use crate::intake::tracker::Taken;
+use crate::lane::Slot;
+use crate::sending::duty::Duty;
+use crate::sending::outgoing::{Outgoing, Recipient, Reply};
+use crate::sending::replies::Replies;
 
 /// What running requests share.
 pub(crate) struct Service {
@@ -41,13 +42,25 @@ pub(crate) struct Begun {
 /// A request that is being answered.
 struct Started {
     /// An error if there is no handler to run.
-    begun: Result<(Begun, Work), Status>,
-    to: Recipient,
+    begun: Result<(Begun, Work), Outcome>,
+    /// `None` if nobody is to be answered.
+    to: Option<Recipient>,
     cancellable: Option<Box<Cancellable>>,
     taken: Taken,
 }
 
 type Answer = Result<RawReply, Status>;
+
+/// What a request came to.
+pub(crate) enum Outcome {
+    Replied(RawReply),
+    /// It was tried, or could not be; this is why.
+    Failed(Status),
+    /// It came too late to be tried.
+    Expired(Status),
+    /// Nobody waits for an answer any more.
+    Cancelled,
+}
 
 /// What a handler does with its request. It has not been polled yet.
 enum Work {
@@ -57,28 +70,29 @@ enum Work {
 
 impl Service {
     /// Answers a request, whatever happens to its handler.
-    pub(crate) async fn serve(&self, incoming: Box<Incoming>) {
+    pub(crate) async fn serve(&self, incoming: Box<Incoming>, slot: Slot) {
         let Some(Started { begun, to, cancellable, taken }) = self.start(incoming) else { return };
-        let answer = match begun {
+        let outcome = match begun {
             Ok((begun, Work::Once(handler))) => self.finish(begun, handler, cancellable).await,
             Ok((begun, Work::Stream(items))) => {
                 return Box::pin(self.stream(begun, items, to, cancellable, taken)).await;
             }
-            Err(status) => Some(Err(status)),
+            Err(outcome) => outcome,
         };
-        match answer {
-            Some(answer) => {
-                let duty = Duty::Whole(taken);
-                self.replies.send(Outgoing {
-                    to,
-                    answer,
-                    position: None,
-                    duty,
-                    lookup: Lookup::NotNeeded,
-                });
-            }
-            None => taken.complete(),
-        }
+        drop(slot);
+        self.dispose(outcome, to, taken);
+    }
+
+    /// Sends what a request came to.
+    fn dispose(&self, outcome: Outcome, to: Option<Recipient>, taken: Taken) {
+        let answer = match outcome {
+            Outcome::Replied(reply) => Ok(reply),
+            Outcome::Failed(status) | Outcome::Expired(status) => Err(status),
+            Outcome::Cancelled => return taken.complete(),
+        };
+        let Some(to) = to else { return taken.complete() };
+        let reply = Reply { to, answer, position: None };
+        self.replies.send(Outgoing::reply(reply, Duty::Whole(taken)));
     }
 
     /// The request moves into the handler's own future here, so that the one above stays small.
@@ -89,29 +103,29 @@ impl Service {
             return None;
         }
         let max = || Deadline::after(self.settings.max_deadline());
-        let to = Recipient {
+        let to = reply_to.map(|reply_to| Recipient {
             reply_to,
             correlation_id: context.correlation_id.clone(),
             key: context.key.clone(),
             deadline: context.deadline.unwrap_or_else(max),
-        };
+        });
         let begun = match fault {
-            Some(status) => Err(status),
+            Some(status) => Err(Outcome::Failed(status)),
             None => self.begin(request, context),
         };
         Some(Started { begun, to, cancellable, taken })
     }
 
-    fn begin(&self, request: RawRequest, context: Context) -> Result<(Begun, Work), Status> {
+    fn begin(&self, request: RawRequest, context: Context) -> Result<(Begun, Work), Outcome> {
         let started = Instant::now();
         if context.deadline.is_some_and(|deadline| deadline.instant() <= started) {
             self.metrics.expired.inc();
             let why = "the deadline had passed before the request was handled";
-            return Err(Status::new(Code::DeadlineExceeded, why));
+            return Err(Outcome::Expired(Status::new(Code::DeadlineExceeded, why)));
         }
         let Some(route) = self.routes.find(context.topic(), request.endpoint.as_deref()) else {
             self.metrics.rejected("endpoint").inc();
-            return Err(no_handler(&request, &context));
+            return Err(Outcome::Failed(no_handler(&request, &context)));
         };
         let cap = Deadline::at(started + self.settings.handler_timeout());
         let (by, work) = match (&route.answering, context.deadline) {
@@ -127,13 +141,13 @@ impl Service {
         Ok((Begun { route: Arc::clone(route), started, by }, work))
     }
 
-    /// Runs a handler to its end; `None` if nobody waits for its answer any more.
+    /// Runs a handler to its end.
     async fn finish(
         &self,
         begun: Begun,
         handler: BoxFuture<'static, Answer>,
         cancellable: Option<Box<Cancellable>>,
-    ) -> Option<Answer> {
+    ) -> Outcome {
         let Begun { route, started, by } = begun;
         self.metrics.running.inc();
         let handler = within(by, AssertUnwindSafe(handler).catch_unwind());
@@ -141,26 +155,27 @@ impl Service {
         self.metrics.running.dec();
         route.metrics.seconds.observe(started.elapsed().as_secs_f64());
         let cancelled = cancellable.is_some_and(|request| request.is_cancelled());
-        let answer = match ended {
-            Ok(Err(_)) => Err(self.panicked(&route)),
+        let outcome = match ended {
+            Ok(Err(_)) => Outcome::Failed(self.panicked(&route)),
             _ if cancelled => {
                 route.metrics.cancelled.inc();
-                return None;
+                return Outcome::Cancelled;
             }
             Ok(Ok(Ok(reply))) => {
                 route.metrics.ok.inc();
-                Ok(reply)
+                Outcome::Replied(reply)
             }
             Ok(Ok(Err(status))) => {
                 route.metrics.error.inc();
-                Err(status)
+                Outcome::Failed(status)
             }
             Err(_) => {
                 route.metrics.timed_out.inc();
-                Err(Status::new(Code::DeadlineExceeded, "the handler did not end in time"))
+                let why = "the handler did not end in time";
+                Outcome::Failed(Status::new(Code::DeadlineExceeded, why))
             }
         };
-        (!cancelled).then_some(answer)
+        if cancelled { Outcome::Cancelled } else { outcome }
     }
 
     pub(crate) fn panicked(&self, route: &Route) -> Status {
@@ -188,8 +203,8 @@ fn no_handler(request: &RawRequest, context: &Context) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::router::Router;
-    use crate::tracker::{Outstanding, Tracker};
+    use crate::handlers::router::Router;
+    use crate::intake::tracker::{Outstanding, Tracker};
     use antiphon_common::config::KafkaSettings;
     use antiphon_common::inherited;
     use antiphon_common::kafka::Observer;
@@ -253,11 +268,11 @@ mod tests {
         for (given, expected) in [(Some(soon), Some(soon)), (Some(late), None), (None, None)] {
             let seen = Seen::default();
             let service = service(notes(&seen));
-            let (begun, work) = service.begin(request(), context(given)).expect("a handler");
+            let (begun, work) = service.begin(request(), context(given)).ok().expect("a handler");
             let cap = Deadline::at(begun.started + service.settings.handler_timeout());
             let Work::Once(handler) = work else { panic!("no stream") };
-            let answer = service.finish(begun, handler, None).await.expect("nobody cancelled it");
-            assert!(answer.is_ok());
+            let outcome = service.finish(begun, handler, None).await;
+            assert!(matches!(outcome, Outcome::Replied(_)));
             let expected = Some(expected.unwrap_or(cap));
             assert_eq!(*seen.lock().expect("not poisoned"), [expected, expected]);
         }
@@ -271,16 +286,17 @@ mod tests {
         let tracker = Tracker::new("t".into(), 0, Outstanding::new(service.metrics.clone()));
         let cancellable = tracker.cancellations.register("id".into());
         tracker.cancellations.cancel(b"id");
-        let reply_to = crate::incoming::ReplyTo { topic: "t.replies".into(), partition: None };
+        let reply_to =
+            crate::intake::incoming::ReplyTo { topic: "t.replies".into(), partition: None };
         let incoming = Incoming {
             request: request(),
             context: context(None),
-            reply_to,
+            reply_to: Some(reply_to),
             fault: None,
             cancellable: Some(Box::new(cancellable)),
             taken: tracker.take(0).expect("new"),
         };
-        service.serve(Box::new(incoming)).await;
+        service.serve(Box::new(incoming), Slot::free()).await;
         assert!(seen.lock().expect("not poisoned").is_empty());
         assert_eq!(tracker.committable(), Some(1));
     }
@@ -288,7 +304,7 @@ mod tests {
     /// There are as many of these as requests that run, so their size counts.
     #[test]
     fn the_future_of_a_request_is_small() {
-        fn size<'a, F: Future>(_: impl FnOnce(&'a Service, Box<Incoming>) -> F) -> usize {
+        fn size<'a, F: Future>(_: impl FnOnce(&'a Service, Box<Incoming>, Slot) -> F) -> usize {
             size_of::<F>()
         }
         let size = size(Service::serve);

@@ -10,8 +10,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 
-use crate::assignment::Assignment;
-use crate::incoming::{Incoming, RecordReader, correlation_id, headers};
+use crate::intake::assignment::Assignment;
+use crate::intake::incoming::{Incoming, RecordReader, correlation_id, headers};
 use crate::lane::Entrance;
 
 /// How long a poll waits when there is nothing to do: the bound on how late a stop is seen.

@@ -2,16 +2,23 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::incoming::Incoming;
-use crate::running::Service;
+use crate::intake::incoming::Incoming;
+use crate::running::serve::Service;
 
 /// The end of the lane that intake puts requests in, as many at a time as it has.
 ///
 /// The queue itself has no bound: intake stops at `max_outstanding` by pausing partitions, since
 /// a thread that polls must never wait.
 pub(crate) type Entrance = mpsc::UnboundedSender<Vec<Box<Incoming>>>;
+
+/// A place for one handler to run in. Dropped when the handler has ended, and not only when its reply
+/// is acknowledged.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    _place: Option<OwnedSemaphorePermit>,
+}
 
 /// Starts the lane on the current runtime. It ends when its entrance is dropped.
 pub(crate) fn start(service: Arc<Service>) -> Entrance {
@@ -20,14 +27,19 @@ pub(crate) fn start(service: Arc<Service>) -> Entrance {
     tokio::spawn(async move {
         while let Some(batch) = queue.recv().await {
             for incoming in batch {
-                let slot = Arc::clone(&slots).acquire_owned().await;
+                let slot = Slot { _place: Arc::clone(&slots).acquire_owned().await.ok() };
                 let service = Arc::clone(&service);
-                tokio::spawn(async move {
-                    service.serve(incoming).await;
-                    drop(slot);
-                });
+                tokio::spawn(async move { service.serve(incoming, slot).await });
             }
         }
     });
     entrance
+}
+
+#[cfg(test)]
+impl Slot {
+    /// A place that nobody else waits for.
+    pub(crate) fn free() -> Self {
+        Self { _place: None }
+    }
 }

@@ -8,8 +8,8 @@ use futures::future::lazy;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 
-use crate::context::{Context, RawReply, RawRequest};
-use crate::handler::{decode, encode};
+use crate::handlers::context::{Context, RawReply, RawRequest};
+use crate::handlers::handler::{decode, encode};
 
 /// A function from one type of request to a stream of its replies:
 /// `fn(R) -> impl Stream<Item = Result<R::Reply, E>>` or the same with a [`Context`] as its second

@@ -10,14 +10,14 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::cancellations::Cancellable;
-use crate::context::RawReply;
-use crate::duty::{Duty, Part, Streamed};
-use crate::outgoing::{Lookup, Outgoing, Recipient};
-use crate::replies::Replies;
-use crate::running::{Begun, Service};
-use crate::stream_handler::Items;
-use crate::tracker::Taken;
+use crate::handlers::context::RawReply;
+use crate::handlers::stream_handler::Items;
+use crate::intake::cancellations::Cancellable;
+use crate::intake::tracker::Taken;
+use crate::running::serve::{Begun, Service};
+use crate::sending::duty::{Duty, Part, Streamed};
+use crate::sending::outgoing::{Outgoing, Recipient, Reply};
+use crate::sending::replies::Replies;
 
 /// How a stream ended.
 enum Ended {
@@ -33,7 +33,8 @@ enum Ended {
 /// Sends the items of one stream.
 struct Sending<'a> {
     replies: &'a Replies,
-    to: Recipient,
+    /// `None` if nobody takes the items.
+    to: Option<Recipient>,
     stream: Arc<Streamed>,
     /// As many places as items may be unacknowledged.
     window: Arc<Semaphore>,
@@ -48,7 +49,7 @@ impl Service {
         &self,
         begun: Begun,
         items: Items,
-        to: Recipient,
+        to: Option<Recipient>,
         cancellable: Option<Box<Cancellable>>,
         taken: Taken,
     ) {
@@ -127,13 +128,8 @@ impl Sending<'_> {
     }
 
     fn send(&self, answer: Result<RawReply, Status>, end: bool, duty: Duty) {
+        let Some(to) = self.to.clone() else { return duty.complete() };
         let position = Some(StreamPosition { seq: self.seq, end });
-        self.replies.send(Outgoing {
-            to: self.to.clone(),
-            answer,
-            position,
-            duty,
-            lookup: Lookup::NotNeeded,
-        });
+        self.replies.send(Outgoing::reply(Reply { to, answer, position }, duty));
     }
 }

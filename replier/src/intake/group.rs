@@ -1,0 +1,44 @@
+//! Joins the consumer group: which protocol, which properties, which topics.
+
+use antiphon_common::config::{KafkaSettings, ReplierSettings};
+use antiphon_common::kafka::partition_count;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use crate::intake::assignment::Assignment;
+use crate::replier::RunError;
+
+/// Makes the group's consumer, once all the topics are known to exist.
+pub(crate) fn join(
+    kafka: &KafkaSettings,
+    settings: &ReplierSettings,
+    assignment: Assignment,
+    topics: &[String],
+) -> Result<BaseConsumer<Assignment>, RunError> {
+    let interval = settings.commit_interval_ms.to_string();
+    let mut own = vec![
+        ("group.id", settings.group.as_str()),
+        // Only stored offsets are committed, and only what the watermark has passed is stored.
+        ("enable.auto.commit", "true"),
+        ("auto.commit.interval.ms", interval.as_str()),
+        // Requests that were sent before the group first came up are answered too.
+        ("auto.offset.reset", "earliest"),
+    ];
+    // With the newer group protocol (KIP-848) the broker decides on these, and the client refuses
+    // them. A replier that dies takes its callers' time until the group notices, so that is soon;
+    // heartbeats do not depend on handlers.
+    if kafka.properties.get("group.protocol").is_none_or(|protocol| protocol == "classic") {
+        own.push(("partition.assignment.strategy", "cooperative-sticky"));
+        own.push(("session.timeout.ms", "10000"));
+    }
+    let config = kafka.consumer(&own);
+    let observer = assignment.observer.clone();
+    let consumer: BaseConsumer<Assignment> =
+        config.create_with_context(assignment).map_err(RunError::Client)?;
+    for topic in topics {
+        partition_count(consumer.client(), topic, settings.start_timeout())
+            .map_err(|error| RunError::RequestTopic(error.explained_by(&observer)))?;
+    }
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    consumer.subscribe(&names).map_err(RunError::Client)?;
+    Ok(consumer)
+}

@@ -1,0 +1,10 @@
+//! From the group's partitions to requests: polling, rebalances, offsets, and what a record must be.
+
+pub(crate) mod assignment;
+pub(crate) mod cancellations;
+pub(crate) mod group;
+pub(crate) mod incoming;
+pub(crate) mod poll;
+pub(crate) mod reply_to;
+pub(crate) mod tracker;
+pub(crate) mod watermark;

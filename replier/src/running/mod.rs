@@ -1,0 +1,4 @@
+//! One request from its place in the lane to what it comes to.
+
+pub(crate) mod serve;
+pub(crate) mod streaming;

@@ -1,0 +1,5 @@
+//! The records that requests lead to, on their way out.
+
+pub(crate) mod duty;
+pub(crate) mod outgoing;
+pub(crate) mod replies;
