@@ -155,8 +155,7 @@ impl ReplierBuilder {
         let intake = {
             let (stop, readiness) = (Arc::clone(&stop), Arc::clone(&readiness));
             on_own_thread("antiphon-intake", move || {
-                let assignment =
-                    Assignment::new(observer, metrics.clone(), settings.drain(), readiness);
+                let assignment = Assignment::new(observer, metrics.clone(), &settings, readiness);
                 let consumer = group::join(&kafka, &settings, assignment, &topics)?;
                 let reader = RecordReader::new(policy, settings.clone());
                 let intake = Intake { consumer, reader, lane, settings, metrics, on_beat };

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use antiphon_common::config::ReplierSettings;
 use antiphon_common::kafka::Observer;
 use antiphon_common::metrics::ReplierMetrics;
 use rdkafka::client::ClientContext;
@@ -22,6 +23,8 @@ pub(crate) struct Assignment {
     pub(crate) outstanding: Arc<Outstanding>,
     metrics: ReplierMetrics,
     drain: Duration,
+    /// Offsets are committed in transactions, by whoever takes them from here.
+    transactional: bool,
     readiness: Arc<Readiness>,
     trackers: Mutex<Trackers>,
     /// Set by a rebalance: partitions that were just assigned are not paused.
@@ -36,14 +39,15 @@ impl Assignment {
     pub(crate) fn new(
         observer: Observer,
         metrics: ReplierMetrics,
-        drain: Duration,
+        settings: &ReplierSettings,
         readiness: Arc<Readiness>,
     ) -> Self {
         Self {
             observer,
             outstanding: Outstanding::new(metrics.clone()),
             metrics,
-            drain,
+            drain: settings.drain(),
+            transactional: settings.transactions.enabled,
             readiness,
             trackers: Mutex::default(),
             changed: AtomicBool::new(false),
@@ -66,18 +70,53 @@ impl Assignment {
         *self.drain_by.lock().unwrap_or_else(PoisonError::into_inner) = Some(deadline);
     }
 
-    /// Stores the offsets that rose, for the client to commit.
+    /// Hands the offsets that rose to the client, which commits them at its own interval; in
+    /// transactions, that is done elsewhere.
     pub(crate) fn store_risen(&self, consumer: &BaseConsumer<Self>) {
+        if !self.transactional {
+            self.store(consumer, &self.take_risen());
+        }
         let (mut lag, mut blocked) = (0, 0);
         for tracker in self.trackers().values().flat_map(HashMap::values) {
-            if let Some(next) = tracker.take_risen() {
-                store(consumer, tracker, next);
-            }
             lag += tracker.commit_lag();
             blocked += i64::from(tracker.is_blocked());
         }
         self.metrics.blocked_partitions.set(blocked);
         self.metrics.commit_lag.set(lag);
+    }
+
+    /// What is to be committed for the partitions where it changed since the last call: the next
+    /// offset, and metadata. Whoever takes it commits it, or puts it back.
+    ///
+    /// Partitions that are being revoked are among them until their requests have ended.
+    pub(crate) fn take_risen(&self) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for tracker in self.trackers().values().flat_map(HashMap::values) {
+            if let Some(next) = tracker.take_risen() {
+                add(&mut list, tracker, next);
+            }
+        }
+        list
+    }
+
+    /// What was taken by [`Assignment::take_risen`] was not committed: it is to be taken again.
+    pub(crate) fn put_back(&self, list: &TopicPartitionList) {
+        for element in list.elements() {
+            if let Some(tracker) = self.tracker(element.topic(), element.partition()) {
+                tracker.put_back();
+            }
+        }
+    }
+
+    /// Notes what was committed.
+    pub(crate) fn committed(&self, list: &TopicPartitionList) {
+        for element in list.elements() {
+            if let (Offset::Offset(next), Ok(())) = (element.offset(), element.error())
+                && let Some(tracker) = self.tracker(element.topic(), element.partition())
+            {
+                tracker.committed(next);
+            }
+        }
     }
 
     fn assigned(&self, list: &TopicPartitionList) {
@@ -96,33 +135,51 @@ impl Assignment {
         self.readiness.begin();
     }
 
-    /// Lets what is under way on these partitions end, within the drain time, and stores its
-    /// offsets; closing the assignment then commits them.
+    /// Lets what runs on these partitions end, within the drain time, and stores its offsets;
+    /// closing the assignment then commits them. What has not started is left to the next owner.
     fn revoked(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
-        let revoked: Vec<_> = {
-            let mut trackers = self.trackers();
-            let elements = list.elements();
-            let removed = elements
-                .iter()
-                .filter_map(|e| trackers.get_mut(e.topic())?.remove(&e.partition()))
-                .collect();
-            self.count_held(&trackers);
-            removed
-        };
-        // Partitions that are lost belong to others already: nothing may be stored for them.
-        if consumer.assignment_lost() {
-            return;
+        let elements = list.elements();
+        let revoked: Vec<_> =
+            elements.iter().filter_map(|e| self.tracker(e.topic(), e.partition())).collect();
+        for tracker in &revoked {
+            tracker.revoke();
         }
+        // Partitions that are lost belong to others already: nothing may be stored for them.
+        if !consumer.assignment_lost() {
+            self.end(consumer, &revoked);
+        }
+        let mut trackers = self.trackers();
+        for tracker in &revoked {
+            trackers.get_mut(&tracker.topic).and_then(|topic| topic.remove(&tracker.partition));
+        }
+        self.count_held(&trackers);
+    }
+
+    fn end(&self, consumer: &BaseConsumer<Self>, revoked: &[Arc<Tracker>]) {
         let drain_by = *self.drain_by.lock().unwrap_or_else(PoisonError::into_inner);
         let deadline = drain_by.unwrap_or_else(|| Instant::now() + self.drain);
-        for tracker in &revoked {
+        let mut last = TopicPartitionList::new();
+        for tracker in revoked {
             if !tracker.wait_idle(deadline) {
                 let what = format!("{} [{}]", tracker.topic, tracker.partition);
                 self.observer.warn("requests were not done in the drain time, on", &what);
             }
             if let Some(next) = tracker.committable() {
-                store(consumer, tracker, next);
+                add(&mut last, tracker, next);
             }
+        }
+        if !self.transactional {
+            self.store(consumer, &last);
+        }
+    }
+
+    fn store(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
+        if list.count() == 0 {
+            return;
+        }
+        if let Err(error) = consumer.store_offsets(list) {
+            tracing::debug!(%error, "offsets not stored");
+            self.put_back(list);
         }
     }
 
@@ -136,12 +193,9 @@ impl Assignment {
     }
 }
 
-/// A store after a revocation is refused by the client, and rightly.
-fn store(consumer: &BaseConsumer<Assignment>, tracker: &Tracker, next: i64) {
-    // The client stores the offset after the one it is given.
-    if let Err(error) = consumer.store_offset(&tracker.topic, tracker.partition, next - 1) {
-        tracing::debug!(%error, topic = &*tracker.topic, tracker.partition, "offset not stored");
-    }
+fn add(list: &mut TopicPartitionList, tracker: &Tracker, next: i64) {
+    // Only an offset that cannot be one is refused.
+    let _ = list.add_partition_offset(&tracker.topic, tracker.partition, Offset::Offset(next));
 }
 
 impl ConsumerContext for Assignment {
@@ -163,13 +217,7 @@ impl ConsumerContext for Assignment {
             }
             return;
         }
-        for element in offsets.elements() {
-            if let (Offset::Offset(next), Ok(())) = (element.offset(), element.error())
-                && let Some(tracker) = self.tracker(element.topic(), element.partition())
-            {
-                tracker.committed(next);
-            }
-        }
+        self.committed(offsets);
     }
 }
 

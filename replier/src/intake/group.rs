@@ -17,12 +17,17 @@ pub(crate) fn join(
     let interval = settings.commit_interval_ms.to_string();
     let mut own = vec![
         ("group.id", settings.group.as_str()),
-        // Only stored offsets are committed, and only what the watermark has passed is stored.
-        ("enable.auto.commit", "true"),
+        // Only stored offsets are committed, and only what the watermark has passed is stored. In
+        // transactions the producer commits them.
+        ("enable.auto.commit", if settings.transactions.enabled { "false" } else { "true" }),
         ("auto.commit.interval.ms", interval.as_str()),
         // Requests that were sent before the group first came up are answered too.
         ("auto.offset.reset", "earliest"),
     ];
+    // A member by this name keeps its partitions while it restarts.
+    if !settings.instance_id.is_empty() {
+        own.push(("group.instance.id", settings.instance_id.as_str()));
+    }
     // With the newer group protocol (KIP-848) the broker decides on these, and the client refuses
     // them. A replier that dies takes its callers' time until the group notices, so that is soon;
     // heartbeats do not depend on handlers.

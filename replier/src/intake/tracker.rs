@@ -35,20 +35,23 @@ pub(crate) struct Tracker {
 #[derive(Debug, Default)]
 struct Progress {
     mark: Watermark,
-    /// Requests that somebody works on.
+    /// Requests that were started and not let go of.
     at_work: usize,
+    /// The partition is given up: nothing more is started.
+    revoked: bool,
     /// The offset last committed, or the first one taken in.
     committed: Option<i64>,
 }
 
-/// The duty to complete one request. Dropped without [`Taken::complete`], it leaves the request
-/// incomplete for good: the offset is not committed, and the request is handled again elsewhere.
+/// The duty to complete one request. Dropped without [`Taken::complete`] or
+/// [`Taken::mark_complete`], it leaves the request incomplete for good: the offset is not committed, and the request is handled again elsewhere.
 #[must_use = "a request that is not completed holds the watermark back"]
 #[derive(Debug)]
 pub(crate) struct Taken {
     tracker: Arc<Tracker>,
     offset: i64,
-    completed: bool,
+    /// Somebody works on it, and a revocation waits for that.
+    at_work: bool,
     blocks: bool,
 }
 
@@ -92,11 +95,10 @@ impl Tracker {
         if !progress.mark.start(offset) {
             return None;
         }
-        progress.at_work += 1;
         progress.committed.get_or_insert(offset);
         drop(progress);
         self.outstanding.add();
-        Some(Taken { tracker: Arc::clone(self), offset, completed: false, blocks: false })
+        Some(Taken { tracker: Arc::clone(self), offset, at_work: false, blocks: false })
     }
 
     /// The offset to store, if it rose since the last call.
@@ -105,6 +107,16 @@ impl Tracker {
             return None;
         }
         self.committable()
+    }
+
+    /// What was taken by [`Tracker::take_risen`] could not be committed: it is to be taken again.
+    pub(crate) fn put_back(&self) {
+        self.dirty.store(true, Ordering::Release);
+    }
+
+    /// The partition goes to another member: what has not been started is left to it.
+    pub(crate) fn revoke(&self) {
+        self.lock().revoked = true;
     }
 
     /// The offset behind which everything is complete.
@@ -146,9 +158,31 @@ impl Tracker {
 }
 
 impl Taken {
+    /// Notes that somebody works on the request from now on, until this is dropped; a revocation
+    /// waits for that. `false` if the partition is given up: the request is then not to be started,
+    /// but dropped, since the next owner of the partition reads it again.
+    pub(crate) fn start(&mut self) -> bool {
+        let mut progress = self.tracker.lock();
+        if progress.revoked {
+            return false;
+        }
+        if !std::mem::replace(&mut self.at_work, true) {
+            progress.at_work += 1;
+        }
+        true
+    }
+
     /// The request is answered, or needs no answer: its offset may be committed.
     pub(crate) fn complete(mut self) {
-        self.completed = true;
+        self.mark_complete();
+    }
+
+    /// The same, but a revocation still waits until this is dropped: for what is committed in a
+    /// transaction, which ends later.
+    pub(crate) fn mark_complete(&mut self) {
+        if self.tracker.lock().mark.complete(self.offset) {
+            self.tracker.dirty.store(true, Ordering::Release);
+        }
     }
 
     /// A record that must be written before this request is complete cannot be.
@@ -170,16 +204,13 @@ impl Drop for Taken {
     fn drop(&mut self) {
         self.unblock();
         let tracker = &self.tracker;
-        let mut progress = tracker.lock();
-        let risen = self.completed && progress.mark.complete(self.offset);
-        // Nobody works on it any more, complete or not: there is nothing to wait for.
-        progress.at_work -= 1;
-        if progress.at_work == 0 {
-            tracker.idle.notify_all();
-        }
-        drop(progress);
-        if risen {
-            tracker.dirty.store(true, Ordering::Release);
+        if self.at_work {
+            // Nobody works on it any more, complete or not: there is nothing to wait for.
+            let mut progress = tracker.lock();
+            progress.at_work -= 1;
+            if progress.at_work == 0 {
+                tracker.idle.notify_all();
+            }
         }
         tracker.outstanding.subtract();
     }
@@ -193,7 +224,8 @@ mod tests {
     fn a_request_is_outstanding_until_it_is_complete_and_stored_behind_the_watermark() {
         let outstanding = Outstanding::new(ReplierMetrics::new());
         let tracker = Tracker::new("t".into(), 0, Arc::clone(&outstanding));
-        let first = tracker.take(0).expect("new");
+        let mut first = tracker.take(0).expect("new");
+        assert!(first.start());
         let second = tracker.take(1).expect("new");
         assert!(tracker.take(1).is_none());
         second.complete();
@@ -214,5 +246,35 @@ mod tests {
         assert_eq!(tracker.committable(), None);
         assert!(tracker.wait_idle(Instant::now()), "nobody works on it any more");
         assert_eq!(outstanding.count(), 0);
+    }
+
+    #[test]
+    fn a_request_marked_complete_is_waited_for_until_it_is_let_go_of() {
+        let tracker = Tracker::new("t".into(), 0, Outstanding::new(ReplierMetrics::new()));
+        let mut taken = tracker.take(0).expect("new");
+        assert!(taken.start());
+        taken.mark_complete();
+        assert_eq!(tracker.take_risen(), Some(1));
+        assert!(!tracker.wait_idle(Instant::now()));
+        tracker.put_back();
+        assert_eq!(tracker.take_risen(), Some(1), "the transaction was aborted");
+        drop(taken);
+        assert!(tracker.wait_idle(Instant::now()));
+        assert_eq!(tracker.take_risen(), None);
+    }
+
+    #[test]
+    fn nothing_starts_after_a_revocation_and_what_has_not_started_is_not_waited_for() {
+        let tracker = Tracker::new("t".into(), 0, Outstanding::new(ReplierMetrics::new()));
+        let mut running = tracker.take(0).expect("new");
+        let mut queued = tracker.take(1).expect("new");
+        assert!(running.start());
+        tracker.revoke();
+        assert!(!queued.start());
+        assert!(!tracker.wait_idle(Instant::now()));
+        running.complete();
+        assert!(tracker.wait_idle(Instant::now()));
+        drop(queued);
+        assert_eq!(tracker.committable(), Some(1));
     }
 }

@@ -97,7 +97,11 @@ impl Service {
 
     /// The request moves into the handler's own future here, so that the one above stays small.
     fn start(&self, incoming: Box<Incoming>) -> Option<Started> {
-        let Incoming { request, context, reply_to, fault, mut cancellable, taken } = *incoming;
+        let Incoming { request, context, reply_to, fault, mut cancellable, mut taken } = *incoming;
+        if !taken.start() {
+            // The next owner of the partition reads it again.
+            return None;
+        }
         if cancellable.as_mut().is_some_and(|request| !request.begin()) {
             taken.complete();
             return None;
