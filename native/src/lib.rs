@@ -3,12 +3,13 @@
 //! Everything here is a thin, safe wrapper around one or two C calls. Each block says why it is
 //! sound. All other crates of the workspace forbid `unsafe`.
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::marker::PhantomData;
 use std::ptr;
 
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::message::BorrowedMessage;
+use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka_sys as sys;
 
 /// The headers of one record, with keys as bytes.
@@ -115,6 +116,48 @@ pub fn persistence(message: &BorrowedMessage<'_>) -> Persistence {
         }
         sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_PERSISTED => Persistence::Persisted,
     }
+}
+
+/// The metadata of each element of a list, in order. It is empty where there is none.
+///
+/// The rdkafka crate panics on metadata that is not UTF-8, and whoever may commit for a group may
+/// commit such metadata, so that of committed offsets is read through this only.
+#[must_use]
+pub fn metadata(list: &TopicPartitionList) -> Vec<&[u8]> {
+    // SAFETY: `ptr` is the live list of `list`, which nobody changes while it is borrowed.
+    let list = unsafe { &*list.ptr() };
+    let elements = match usize::try_from(list.cnt) {
+        // SAFETY: librdkafka keeps `cnt` elements at `elems`.
+        Ok(count) if count > 0 => unsafe { std::slice::from_raw_parts(list.elems, count) },
+        _ => &[],
+    };
+    let metadata = |element: &sys::rd_kafka_topic_partition_t| {
+        if element.metadata.is_null() {
+            return &[][..];
+        }
+        // SAFETY: `metadata` points to `metadata_size` bytes that live as long as the list.
+        unsafe { std::slice::from_raw_parts(element.metadata.cast::<u8>(), element.metadata_size) }
+    };
+    elements.iter().map(metadata).collect()
+}
+
+/// The first offset that a partition still has, as the last fetch of this client said; `None` if
+/// there was none yet.
+pub fn log_start<C: ClientContext>(client: &Client<C>, topic: &str, partition: i32) -> Option<i64> {
+    let topic = CString::new(topic).ok()?;
+    let (mut low, mut high) = (-1, -1);
+    // SAFETY: `native_ptr` is a live client handle while `client` is borrowed, the name is a C
+    // string, and both out-pointers are valid for writes. The call only reads what is cached.
+    let code = unsafe {
+        sys::rd_kafka_get_watermark_offsets(
+            client.native_ptr(),
+            topic.as_ptr(),
+            partition,
+            &mut low,
+            &mut high,
+        )
+    };
+    (code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && low >= 0).then_some(low)
 }
 
 /// Makes the groups of an embedded broker quick, in milliseconds: `rebalance_delay` is how long a

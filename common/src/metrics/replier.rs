@@ -48,6 +48,9 @@ pub struct ReplierMetrics {
     /// `antiphon_replier_skipped_total`: requests not handled again after a restart or a rebalance,
     /// since they were known to be complete.
     pub skipped: IntCounter,
+    /// `antiphon_replier_deleted_total`: offsets that were deleted from a request topic before
+    /// they were read.
+    pub deleted: IntCounter,
     /// `antiphon_replier_dead_letters_total`: requests that were given up and kept.
     pub dead_letters: IntCounter,
     /// `antiphon_replier_deferred`: requests whose handlers have ended and will answer later.
@@ -111,6 +114,7 @@ impl ReplierMetrics {
             registry.register(Box::new(gauge.clone()))?;
         }
         registry.register(Box::new(self.skipped.clone()))?;
+        registry.register(Box::new(self.deleted.clone()))?;
         registry.register(Box::new(self.dead_letters.clone()))?;
         for counters in [&self.retries, &self.duplicates, &self.transactions, &self.runtime_blocked]
         {
@@ -232,6 +236,10 @@ impl ReplierMetrics {
             blocked_partitions: IntGauge::new(
                 "antiphon_replier_blocked_partitions",
                 "Partitions not read since a record before the next commit cannot be written.",
+            )?,
+            deleted: IntCounter::new(
+                "antiphon_replier_deleted_total",
+                "Offsets that were deleted from a request topic before they were read.",
             )?,
             skipped: IntCounter::new(
                 "antiphon_replier_skipped_total",

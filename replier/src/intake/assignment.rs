@@ -10,12 +10,16 @@ use antiphon_common::kafka::Observer;
 use antiphon_common::metrics::ReplierMetrics;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::intake::commits::Commits;
 use crate::intake::tracker::{Outstanding, Tracker};
 use crate::readiness::Readiness;
+
+/// How long reading the committed offsets of new partitions may take.
+const RESTORE: Duration = Duration::from_secs(5);
 
 /// The context of the group's consumer. All of its methods run on the intake thread, inside poll.
 pub(crate) struct Assignment {
@@ -27,13 +31,15 @@ pub(crate) struct Assignment {
     transactional: bool,
     readiness: Arc<Readiness>,
     trackers: Mutex<Trackers>,
+    commits: Commits,
     /// Set by a rebalance: partitions that were just assigned are not paused.
     changed: AtomicBool,
     /// When this replier is draining, the instant by which that ends.
     drain_by: Mutex<Option<Instant>>,
 }
 
-type Trackers = HashMap<Arc<str>, HashMap<i32, Arc<Tracker>>>;
+/// By topic and partition.
+pub(crate) type Trackers = HashMap<Arc<str>, HashMap<i32, Arc<Tracker>>>;
 
 impl Assignment {
     pub(crate) fn new(
@@ -50,6 +56,7 @@ impl Assignment {
             transactional: settings.transactions.enabled,
             readiness,
             trackers: Mutex::default(),
+            commits: Commits::new(Duration::from_millis(settings.commit_interval_ms)),
             changed: AtomicBool::new(false),
             drain_by: Mutex::default(),
         }
@@ -75,28 +82,25 @@ impl Assignment {
     pub(crate) fn store_risen(&self, consumer: &BaseConsumer<Self>) {
         if !self.transactional {
             self.store(consumer, &self.take_risen());
+            self.commit_gaps(consumer);
         }
         let (mut lag, mut blocked) = (0, 0);
         for tracker in self.trackers().values().flat_map(HashMap::values) {
             lag += tracker.commit_lag();
             blocked += i64::from(tracker.is_blocked());
+            self.notice_deleted(consumer, tracker);
         }
         self.metrics.blocked_partitions.set(blocked);
         self.metrics.commit_lag.set(lag);
     }
 
     /// What is to be committed for the partitions where it changed since the last call: the next
-    /// offset, and metadata. Whoever takes it commits it, or puts it back.
+    /// offset, and as metadata what is complete above it. Whoever takes it commits it, or puts it
+    /// back.
     ///
     /// Partitions that are being revoked are among them until their requests have ended.
     pub(crate) fn take_risen(&self) -> TopicPartitionList {
-        let mut list = TopicPartitionList::new();
-        for tracker in self.trackers().values().flat_map(HashMap::values) {
-            if let Some(next) = tracker.take_risen() {
-                add(&mut list, tracker, next);
-            }
-        }
-        list
+        self.commits.list(&self.trackers(), Tracker::take_risen)
     }
 
     /// What was taken by [`Assignment::take_risen`] was not committed: it is to be taken again.
@@ -110,16 +114,17 @@ impl Assignment {
 
     /// Notes what was committed.
     pub(crate) fn committed(&self, list: &TopicPartitionList) {
-        for element in list.elements() {
+        for (metadata, element) in antiphon_native::metadata(list).into_iter().zip(list.elements())
+        {
             if let (Offset::Offset(next), Ok(())) = (element.offset(), element.error())
                 && let Some(tracker) = self.tracker(element.topic(), element.partition())
             {
-                tracker.committed(next);
+                tracker.committed(next, metadata);
             }
         }
     }
 
-    fn assigned(&self, list: &TopicPartitionList) {
+    fn assigned(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
         let mut trackers = self.trackers();
         for element in list.elements() {
             let topic: Arc<str> = match trackers.get_key_value(element.topic()) {
@@ -132,7 +137,35 @@ impl Assignment {
         }
         self.count_held(&trackers);
         drop(trackers);
+        if list.count() > 0 {
+            self.restore(consumer, list);
+        }
         self.readiness.begin();
+    }
+
+    /// Reads what these partitions' last owners have completed above the offsets they committed.
+    fn restore(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
+        let mut asked = TopicPartitionList::with_capacity(list.count());
+        for element in list.elements() {
+            asked.add_partition(element.topic(), element.partition());
+        }
+        let found = match consumer.committed_offsets(asked, RESTORE) {
+            Ok(found) => found,
+            Err(error) => {
+                let what = "cannot read which requests are complete already; \
+                            some may be handled again";
+                return self.observer.warn(what, &error);
+            }
+        };
+        for (metadata, element) in
+            antiphon_native::metadata(&found).into_iter().zip(found.elements())
+        {
+            if let (Offset::Offset(next), Ok(())) = (element.offset(), element.error())
+                && let Some(tracker) = self.tracker(element.topic(), element.partition())
+            {
+                tracker.restore(next, metadata);
+            }
+        }
     }
 
     /// Lets what runs on these partitions end, within the drain time, and stores its offsets;
@@ -164,8 +197,8 @@ impl Assignment {
                 let what = format!("{} [{}]", tracker.topic, tracker.partition);
                 self.observer.warn("requests were not done in the drain time, on", &what);
             }
-            if let Some(next) = tracker.committable() {
-                add(&mut last, tracker, next);
+            if let Some(commit) = tracker.committable() {
+                self.commits.add(&mut last, tracker, &commit);
             }
         }
         if !self.transactional {
@@ -183,6 +216,39 @@ impl Assignment {
         }
     }
 
+    /// Commits what is complete above offsets that do not rise: the client commits by itself only
+    /// when an offset rises.
+    fn commit_gaps(&self, consumer: &BaseConsumer<Self>) {
+        if !self.commits.is_due() || consumer.assignment_lost() {
+            return;
+        }
+        let list = self.commits.list(&self.trackers(), Tracker::uncommitted_gaps);
+        if list.count() == 0 {
+            return;
+        }
+        match consumer.commit(&list, CommitMode::Async) {
+            Ok(()) => self.commits.sent(),
+            Err(error) => tracing::debug!(%error, "gaps not committed"),
+        }
+    }
+
+    /// Tells if requests were deleted before they were read, by retention or by hand.
+    fn notice_deleted(&self, consumer: &BaseConsumer<Self>, tracker: &Tracker) {
+        let Some(jump) = tracker.take_jump() else { return };
+        // Offsets without records are nothing unusual; the log begins behind them only if deleted.
+        let start =
+            antiphon_native::log_start(consumer.client(), &tracker.topic, tracker.partition);
+        let deleted = start.map_or(0, |start| start.min(jump.end) - jump.start);
+        if deleted > 0 {
+            self.metrics.deleted.inc_by(u64::try_from(deleted).unwrap_or_default());
+            let what = format!(
+                "{deleted} offsets from {} on, of {} [{}]",
+                jump.start, tracker.topic, tracker.partition
+            );
+            self.observer.warn("requests were deleted before they were read", &what);
+        }
+    }
+
     fn count_held(&self, trackers: &Trackers) {
         let held: usize = trackers.values().map(HashMap::len).sum();
         self.metrics.assigned_partitions.set(i64::try_from(held).unwrap_or(i64::MAX));
@@ -193,31 +259,45 @@ impl Assignment {
     }
 }
 
-fn add(list: &mut TopicPartitionList, tracker: &Tracker, next: i64) {
-    // Only an offset that cannot be one is refused.
-    let _ = list.add_partition_offset(&tracker.topic, tracker.partition, Offset::Offset(next));
-}
-
 impl ConsumerContext for Assignment {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         self.metrics.rebalances.inc();
         self.changed.store(true, Ordering::Relaxed);
+        self.commits.answered();
         match rebalance {
-            Rebalance::Assign(list) => self.assigned(list),
+            Rebalance::Assign(list) => self.assigned(consumer, list),
             Rebalance::Revoke(list) => self.revoked(consumer, list),
             Rebalance::Error(error) => self.observer.warn("rebalance", error),
         }
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        if let Err(error) = result {
-            // Having nothing to commit is no fault.
-            if error.rdkafka_error_code() != Some(rdkafka::error::RDKafkaErrorCode::NoOffset) {
-                self.observer.warn("cannot commit offsets", &error);
-            }
-            return;
+        self.commits.answered();
+        let refused = |error: &KafkaError| {
+            error.rdkafka_error_code() == Some(RDKafkaErrorCode::OffsetMetadataTooLarge)
+        };
+        let errors = offsets
+            .elements()
+            .iter()
+            .any(|element| element.error().err().as_ref().is_some_and(refused));
+        if (errors || result.as_ref().err().is_some_and(refused)) && self.commits.without_gaps() {
+            let what = "offset.metadata.max.bytes is small; a crash will repeat more requests";
+            self.observer.warn("the brokers refuse to keep what is complete above gaps", &what);
+            // What was refused is stored again, without.
+            self.put_back(offsets);
         }
-        self.committed(offsets);
+        match result {
+            Ok(()) => self.committed(offsets),
+            Err(error) => match error.rdkafka_error_code() {
+                // Having nothing to commit is no fault, and in a rebalance it is committed later.
+                Some(
+                    RDKafkaErrorCode::NoOffset
+                    | RDKafkaErrorCode::RebalanceInProgress
+                    | RDKafkaErrorCode::StaleMemberEpoch,
+                ) => {}
+                _ => self.observer.warn("cannot commit offsets", &error),
+            },
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 pub(crate) mod assignment;
 pub(crate) mod cancellations;
+pub(crate) mod commits;
+pub(crate) mod gaps;
 pub(crate) mod group;
 pub(crate) mod incoming;
 pub(crate) mod poll;

@@ -1,5 +1,6 @@
 //! The progress of one assigned partition, shared by intake, handlers and delivery reports.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,7 +8,8 @@ use std::time::{Duration, Instant};
 use antiphon_common::metrics::ReplierMetrics;
 
 use crate::intake::cancellations::Cancellations;
-use crate::intake::watermark::Watermark;
+use crate::intake::gaps;
+use crate::intake::watermark::{Start, Watermark};
 
 /// How many requests are taken in and not complete, over all partitions.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ pub(crate) struct Tracker {
     progress: Mutex<Progress>,
     /// Woken when nobody works on any request.
     idle: Condvar,
-    /// The watermark rose since it was last taken.
+    /// Something was completed since the offset was last taken.
     dirty: AtomicBool,
     /// Requests with a record that must be written and cannot be.
     blocked: AtomicUsize,
@@ -39,8 +41,23 @@ struct Progress {
     at_work: usize,
     /// The partition is given up: nothing more is started.
     revoked: bool,
-    /// The offset last committed, or the first one taken in.
-    committed: Option<i64>,
+    /// What was last taken to be committed.
+    taken: Option<Commit>,
+    /// What was last committed.
+    committed: Option<Commit>,
+    /// The first offset taken in.
+    first: Option<i64>,
+    /// The largest run of offsets that were expected and did not come.
+    jump: Option<Range<i64>>,
+}
+
+/// What is committed for a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Commit {
+    /// The next offset to read.
+    pub(crate) next: i64,
+    /// What is complete above that, if anything is.
+    pub(crate) done: Option<String>,
 }
 
 /// The duty to complete one request. Dropped without [`Taken::complete`] or
@@ -89,28 +106,72 @@ impl Tracker {
         })
     }
 
-    /// Takes a request in; `None` if it was taken in before.
-    pub(crate) fn take(self: &Arc<Self>, offset: i64) -> Option<Taken> {
+    /// Begins where the group has committed to, and with what was complete above that. Called
+    /// before anything is taken in.
+    pub(crate) fn restore(&self, next: i64, metadata: &[u8]) {
+        let known = gaps::decode(next, metadata);
+        let done = (!known.is_empty()).then(|| String::from_utf8_lossy(metadata).into_owned());
         let mut progress = self.lock();
-        if !progress.mark.start(offset) {
-            return None;
-        }
-        progress.committed.get_or_insert(offset);
-        drop(progress);
-        self.outstanding.add();
-        Some(Taken { tracker: Arc::clone(self), offset, at_work: false, blocks: false })
+        progress.mark = Watermark::restore(next, known);
+        progress.committed = Some(Commit { next, done });
     }
 
-    /// The offset to store, if it rose since the last call.
-    pub(crate) fn take_risen(&self) -> Option<i64> {
+    /// Takes a request in; `None` if it was taken in before, or is known to be complete.
+    pub(crate) fn take(self: &Arc<Self>, offset: i64) -> Option<Taken> {
+        let mut progress = self.lock();
+        let expected = progress.mark.expected();
+        let started = progress.mark.start(offset);
+        if let Some(jump) = expected.map(|expected| expected..offset)
+            && jump.end - jump.start
+                > progress.jump.as_ref().map_or(0, |jump| jump.end - jump.start)
+        {
+            progress.jump = Some(jump);
+        }
+        progress.first.get_or_insert(offset);
+        drop(progress);
+        match started {
+            Start::New => {
+                self.outstanding.add();
+                Some(Taken { tracker: Arc::clone(self), offset, at_work: false, blocks: false })
+            }
+            Start::Known => {
+                self.outstanding.metrics.skipped.inc();
+                self.dirty.store(true, Ordering::Release);
+                None
+            }
+            Start::Again => None,
+        }
+    }
+
+    /// What is to be committed, if it changed since the last call.
+    pub(crate) fn take_risen(&self) -> Option<Commit> {
         if !self.dirty.swap(false, Ordering::AcqRel) {
             return None;
         }
-        self.committable()
+        let commit = self.committable()?;
+        let mut progress = self.lock();
+        if progress.taken.as_ref() == Some(&commit) {
+            return None;
+        }
+        progress.taken = Some(commit.clone());
+        Some(commit)
+    }
+
+    /// What was taken to be committed, if only the part above the offset is not committed yet.
+    pub(crate) fn uncommitted_gaps(&self) -> Option<Commit> {
+        let progress = self.lock();
+        let (taken, committed) = (progress.taken.as_ref()?, progress.committed.as_ref()?);
+        (taken.next == committed.next && taken.done != committed.done).then(|| taken.clone())
+    }
+
+    /// The offsets that were expected since the last call and did not come, if they are many.
+    pub(crate) fn take_jump(&self) -> Option<Range<i64>> {
+        self.lock().jump.take()
     }
 
     /// What was taken by [`Tracker::take_risen`] could not be committed: it is to be taken again.
     pub(crate) fn put_back(&self) {
+        self.lock().taken = None;
         self.dirty.store(true, Ordering::Release);
     }
 
@@ -119,20 +180,24 @@ impl Tracker {
         self.lock().revoked = true;
     }
 
-    /// The offset behind which everything is complete.
-    pub(crate) fn committable(&self) -> Option<i64> {
-        self.lock().mark.committable()
+    /// The offset behind which everything is complete, and what is complete above it.
+    pub(crate) fn committable(&self) -> Option<Commit> {
+        let progress = self.lock();
+        let next = progress.mark.committable()?;
+        Some(Commit { next, done: gaps::encode(next, progress.mark.runs()) })
     }
 
-    /// Notes that `next` was committed.
-    pub(crate) fn committed(&self, next: i64) {
-        self.lock().committed = Some(next);
+    /// Notes what was committed.
+    pub(crate) fn committed(&self, next: i64, metadata: &[u8]) {
+        let done = (!metadata.is_empty()).then(|| String::from_utf8_lossy(metadata).into_owned());
+        self.lock().committed = Some(Commit { next, done });
     }
 
     /// How far the commit is behind the watermark, in offsets.
     pub(crate) fn commit_lag(&self) -> i64 {
         let progress = self.lock();
-        let both = progress.mark.committable().zip(progress.committed);
+        let committed = progress.committed.as_ref().map(|commit| commit.next).or(progress.first);
+        let both = progress.mark.committable().zip(committed);
         both.map_or(0, |(next, committed)| (next - committed).max(0))
     }
 
@@ -220,6 +285,59 @@ impl Drop for Taken {
 mod tests {
     use super::*;
 
+    fn up_to(next: i64) -> Option<Commit> {
+        Some(Commit { next, done: None })
+    }
+
+    #[test]
+    fn what_was_complete_above_the_commit_is_skipped_after_a_restart() {
+        let outstanding = Outstanding::new(ReplierMetrics::new());
+        let before = Tracker::new("t".into(), 0, Arc::clone(&outstanding));
+        let all: Vec<_> = (5..9).map(|offset| before.take(offset).expect("new")).collect();
+        let [stuck, six, seven, _eight] = all.try_into().expect("as many");
+        six.complete();
+        seven.complete();
+        let commit = before.take_risen().expect("something is complete");
+        drop(stuck);
+
+        let after = Tracker::new("t".into(), 0, Arc::clone(&outstanding));
+        let metadata = commit.done.as_deref().unwrap_or_default();
+        after.restore(commit.next, metadata.as_bytes());
+        let again: Vec<_> = (5..9).filter_map(|offset| after.take(offset)).collect();
+        assert_eq!(again.iter().map(|taken| taken.offset).collect::<Vec<_>>(), [5, 8]);
+        assert_eq!(outstanding.metrics.skipped.get(), 2);
+        assert_eq!(after.take_risen(), Some(commit), "what is known is not forgotten");
+        again.into_iter().for_each(Taken::complete);
+        assert_eq!(after.take_risen(), up_to(9));
+        assert_eq!(after.commit_lag(), 4);
+    }
+
+    #[test]
+    fn gaps_are_committed_by_themselves_only_while_the_offset_stays() {
+        let tracker = Tracker::new("t".into(), 0, Outstanding::new(ReplierMetrics::new()));
+        tracker.restore(5, b"of another program");
+        let (stuck, other) = (tracker.take(5).expect("new"), tracker.take(6).expect("new"));
+        assert_eq!(tracker.uncommitted_gaps(), None);
+        other.complete();
+        let commit = tracker.take_risen();
+        assert!(commit.is_some());
+        assert_eq!(tracker.uncommitted_gaps(), commit);
+        let done = commit.and_then(|commit| commit.done).unwrap_or_default();
+        tracker.committed(5, done.as_bytes());
+        assert_eq!(tracker.uncommitted_gaps(), None);
+        stuck.complete();
+        assert_eq!(tracker.take_risen(), up_to(7));
+        assert_eq!(tracker.uncommitted_gaps(), None, "the client commits an offset that rose");
+    }
+
+    #[test]
+    fn what_did_not_come_is_seen_once() {
+        let tracker = Tracker::new("t".into(), 0, Outstanding::new(ReplierMetrics::new()));
+        tracker.restore(5, b"");
+        let _taken = [9, 10, 12].map(|offset| tracker.take(offset));
+        assert_eq!((tracker.take_jump(), tracker.take_jump()), (Some(5..9), None));
+    }
+
     #[test]
     fn a_request_is_outstanding_until_it_is_complete_and_stored_behind_the_watermark() {
         let outstanding = Outstanding::new(ReplierMetrics::new());
@@ -230,11 +348,12 @@ mod tests {
         assert!(tracker.take(1).is_none());
         second.complete();
         assert_eq!(outstanding.count(), 1);
-        assert_eq!(tracker.take_risen(), None);
+        let above = tracker.take_risen().expect("something is complete");
+        assert_eq!((above.next, above.done.is_some()), (0, true));
         assert!(!tracker.wait_idle(Instant::now()));
         first.complete();
         assert!(tracker.wait_idle(Instant::now()));
-        assert_eq!((tracker.take_risen(), tracker.take_risen()), (Some(2), None));
+        assert_eq!((tracker.take_risen(), tracker.take_risen()), (up_to(2), None));
     }
 
     #[test]
@@ -243,7 +362,7 @@ mod tests {
         let tracker = Tracker::new("t".into(), 0, Arc::clone(&outstanding));
         drop(tracker.take(0));
         tracker.take(1).expect("new").complete();
-        assert_eq!(tracker.committable(), None);
+        assert_eq!(tracker.committable().map(|commit| commit.next), Some(0));
         assert!(tracker.wait_idle(Instant::now()), "nobody works on it any more");
         assert_eq!(outstanding.count(), 0);
     }
@@ -254,10 +373,10 @@ mod tests {
         let mut taken = tracker.take(0).expect("new");
         assert!(taken.start());
         taken.mark_complete();
-        assert_eq!(tracker.take_risen(), Some(1));
+        assert_eq!(tracker.take_risen(), up_to(1));
         assert!(!tracker.wait_idle(Instant::now()));
         tracker.put_back();
-        assert_eq!(tracker.take_risen(), Some(1), "the transaction was aborted");
+        assert_eq!(tracker.take_risen(), up_to(1), "the transaction was aborted");
         drop(taken);
         assert!(tracker.wait_idle(Instant::now()));
         assert_eq!(tracker.take_risen(), None);
@@ -275,6 +394,6 @@ mod tests {
         running.complete();
         assert!(tracker.wait_idle(Instant::now()));
         drop(queued);
-        assert_eq!(tracker.committable(), Some(1));
+        assert_eq!(tracker.committable(), up_to(1));
     }
 }
