@@ -2,8 +2,10 @@
 
 pub(crate) mod assignment;
 pub(crate) mod cancellations;
+mod flow;
 pub(crate) mod group;
 pub(crate) mod incoming;
+mod parked;
 pub(crate) mod poll;
 pub(crate) mod reply_to;
 pub(crate) mod tracker;

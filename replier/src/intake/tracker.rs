@@ -1,6 +1,6 @@
 //! The progress of one assigned partition, shared by intake, handlers and delivery reports.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,8 @@ use crate::intake::watermark::Watermark;
 #[derive(Debug)]
 pub(crate) struct Outstanding {
     count: AtomicUsize,
+    /// Of their payloads.
+    bytes: AtomicUsize,
     metrics: ReplierMetrics,
 }
 
@@ -21,7 +23,11 @@ pub(crate) struct Outstanding {
 pub(crate) struct Tracker {
     pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
+    /// Tells it from the tracker that the partition had before, or has in another assignment.
+    pub(crate) serial: u64,
     pub(crate) cancellations: Arc<Cancellations>,
+    /// How many requests of this partition are taken in and not complete.
+    taken: AtomicUsize,
     outstanding: Arc<Outstanding>,
     progress: Mutex<Progress>,
     /// Woken when nobody works on any request.
@@ -48,17 +54,22 @@ struct Progress {
 pub(crate) struct Taken {
     tracker: Arc<Tracker>,
     offset: i64,
+    bytes: usize,
     completed: bool,
     blocks: bool,
 }
 
 impl Outstanding {
     pub(crate) fn new(metrics: ReplierMetrics) -> Arc<Self> {
-        Arc::new(Self { count: AtomicUsize::new(0), metrics })
+        Arc::new(Self { count: AtomicUsize::new(0), bytes: AtomicUsize::new(0), metrics })
     }
 
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     fn add(&self) {
@@ -70,14 +81,27 @@ impl Outstanding {
         self.count.fetch_sub(1, Ordering::Relaxed);
         self.metrics.outstanding.dec();
     }
+
+    fn add_bytes(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.metrics.outstanding_bytes.add(gauged(bytes));
+    }
+
+    fn subtract_bytes(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.metrics.outstanding_bytes.sub(gauged(bytes));
+    }
 }
 
 impl Tracker {
     pub(crate) fn new(topic: Arc<str>, partition: i32, outstanding: Arc<Outstanding>) -> Arc<Self> {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             topic,
             partition,
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             cancellations: Arc::default(),
+            taken: AtomicUsize::new(0),
             outstanding,
             progress: Mutex::default(),
             idle: Condvar::new(),
@@ -96,7 +120,13 @@ impl Tracker {
         progress.committed.get_or_insert(offset);
         drop(progress);
         self.outstanding.add();
-        Some(Taken { tracker: Arc::clone(self), offset, completed: false, blocks: false })
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Some(Taken { tracker: Arc::clone(self), offset, bytes: 0, completed: false, blocks: false })
+    }
+
+    /// How many requests of this partition are taken in and not complete.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// The offset to store, if it rose since the last call.
@@ -146,6 +176,12 @@ impl Tracker {
 }
 
 impl Taken {
+    /// Counts the bytes of the request, until it is let go of.
+    pub(crate) fn weigh(&mut self, bytes: usize) {
+        self.tracker.outstanding.add_bytes(bytes);
+        self.bytes += bytes;
+    }
+
     /// The request is answered, or needs no answer: its offset may be committed.
     pub(crate) fn complete(mut self) {
         self.completed = true;
@@ -181,8 +217,14 @@ impl Drop for Taken {
         if risen {
             tracker.dirty.store(true, Ordering::Release);
         }
+        tracker.taken.fetch_sub(1, Ordering::Relaxed);
+        tracker.outstanding.subtract_bytes(self.bytes);
         tracker.outstanding.subtract();
     }
+}
+
+fn gauged(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -193,11 +235,14 @@ mod tests {
     fn a_request_is_outstanding_until_it_is_complete_and_stored_behind_the_watermark() {
         let outstanding = Outstanding::new(ReplierMetrics::new());
         let tracker = Tracker::new("t".into(), 0, Arc::clone(&outstanding));
-        let first = tracker.take(0).expect("new");
-        let second = tracker.take(1).expect("new");
+        let mut first = tracker.take(0).expect("new");
+        let mut second = tracker.take(1).expect("new");
+        first.weigh(10);
+        second.weigh(5);
         assert!(tracker.take(1).is_none());
+        assert_eq!((outstanding.count(), outstanding.bytes(), tracker.taken()), (2, 15, 2));
         second.complete();
-        assert_eq!(outstanding.count(), 1);
+        assert_eq!((outstanding.count(), outstanding.bytes(), tracker.taken()), (1, 10, 1));
         assert_eq!(tracker.take_risen(), None);
         assert!(!tracker.wait_idle(Instant::now()));
         first.complete();
