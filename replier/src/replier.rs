@@ -2,24 +2,26 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use antiphon_common::blocking::on_own_thread;
 use antiphon_common::config::{KafkaSettings, ReplierSettings};
 use antiphon_common::kafka::{LogGate, Observer, TopicError};
 use antiphon_common::metrics::ReplierMetrics;
+use futures::future::BoxFuture;
 use rdkafka::error::KafkaError;
 
 use crate::handlers::router::Router;
 use crate::intake::assignment::Assignment;
 use crate::intake::group;
 use crate::intake::incoming::RecordReader;
-use crate::intake::poll::Intake;
+use crate::intake::poll::{Intake, Stop};
 use crate::intake::reply_to::ReplyPolicy;
 use crate::lane;
 use crate::readiness::Readiness;
 use crate::running::serve::Service;
+use crate::running::watchdog::Watchdog;
 use crate::sending::replies::Replies;
 
 /// How long leaving the group may take after the drain.
@@ -37,6 +39,7 @@ pub struct ReplierBuilder {
     metrics: ReplierMetrics,
     readiness: Readiness,
     on_beat: Arc<dyn Fn() + Send + Sync>,
+    end_now: BoxFuture<'static, ()>,
 }
 
 /// A replier could not start, or had to end.
@@ -58,8 +61,12 @@ pub enum RunError {
     /// Leaving the group took too long, so this replier ended without.
     #[error("leaving the consumer group took too long; the group will notice by its timeout")]
     Leave,
+    /// The drain was cut short by [`ReplierBuilder::end_now`] with so many requests not done. They
+    /// will be handled again.
+    #[error("the drain was cut short; other replicas will handle {0} requests")]
+    CutShort(usize),
     /// A thread could not be started, or ended early.
-    #[error("intake thread: {0}")]
+    #[error("thread: {0}")]
     Thread(#[source] std::io::Error),
 }
 
@@ -74,6 +81,7 @@ impl Replier {
             metrics: ReplierMetrics::new(),
             readiness: Readiness::new(|_| {}),
             on_beat: Arc::new(|| {}),
+            end_now: Box::pin(std::future::pending()),
         }
     }
 }
@@ -126,6 +134,17 @@ impl ReplierBuilder {
         self
     }
 
+    /// Cuts a drain short once this is ready: what is not done then is left to other replicas, and
+    /// [`ReplierBuilder::run`] ends with [`RunError::CutShort`]. Before the drain it does nothing.
+    ///
+    /// With [`shutdown_signal`](crate::shutdown_signal) there is no need for it: a second signal
+    /// ends the process.
+    #[must_use]
+    pub fn end_now(mut self, asked: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.end_now = Box::pin(asked);
+        self
+    }
+
     /// Runs the replier until `shutdown` is ready, then drains: intake stops, requests that were
     /// taken in are answered within the drain time, their offsets are committed, and the replier
     /// leaves its group.
@@ -134,7 +153,7 @@ impl ReplierBuilder {
     /// [`RunError`] if it cannot start, fails for good, or is not done in the drain time.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         self.check()?;
-        let Self { kafka, settings, router, metrics, readiness, on_beat } = self;
+        let Self { kafka, settings, router, metrics, readiness, on_beat, end_now } = self;
         let readiness = Arc::new(readiness);
         let (topics, drain) = (router.topics(), settings.drain());
         let policy = ReplyPolicy::new(&topics, &settings.allow_reply_to)
@@ -144,14 +163,18 @@ impl ReplierBuilder {
         let replies =
             Replies::start(&kafka, observer.clone(), metrics.clone(), settings.max_reply_bytes)
                 .map_err(RunError::Client)?;
+        let routes = router.into_routes(&metrics);
+        let limit = Duration::from_millis(settings.watchdog_ms);
+        let watchdog = Watchdog::start(limit, routes.names(), metrics.clone());
         let lane = lane::start(Arc::new(Service {
-            routes: router.into_routes(&metrics),
+            routes,
+            watchdog: watchdog.map_err(RunError::Thread)?,
             replies,
             metrics: metrics.clone(),
             settings: settings.clone(),
             gate: LogGate::default(),
         }));
-        let stop = Arc::new(AtomicBool::new(false));
+        let stop = Arc::new(Stop::default());
         let intake = {
             let (stop, readiness) = (Arc::clone(&stop), Arc::clone(&readiness));
             on_own_thread("antiphon-intake", move || {
@@ -166,15 +189,27 @@ impl ReplierBuilder {
         let _end = EndWhenDropped { stop: Arc::clone(&stop), readiness: Arc::clone(&readiness) };
         let mut intake = std::pin::pin!(intake);
         let ended = tokio::select! {
-            ended = &mut intake => ended,
-            () = shutdown => {
+            ended = &mut intake => Some(ended),
+            () = shutdown => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
                 readiness.end();
-                stop.store(true, Ordering::Relaxed);
-                tokio::time::timeout(drain + LEAVE, intake).await.map_err(|_| RunError::Leave)?
+                stop.drain.store(true, Ordering::Relaxed);
+                tokio::select! {
+                    ended = tokio::time::timeout(drain + LEAVE, &mut intake) => ended,
+                    () = end_now => {
+                        stop.now.store(true, Ordering::Relaxed);
+                        tokio::time::timeout(LEAVE, &mut intake).await
+                    }
+                }
+                .map_err(|_| RunError::Leave)?
             }
         };
         match ended.map_err(RunError::Thread)?? {
             0 => Ok(()),
+            left if stop.now.load(Ordering::Relaxed) => Err(RunError::CutShort(left)),
             unfinished => Err(RunError::Unfinished(unfinished)),
         }
     }
@@ -195,14 +230,14 @@ impl ReplierBuilder {
 
 /// However `run` ends: by its own end, by an error, or by being dropped.
 struct EndWhenDropped {
-    stop: Arc<AtomicBool>,
+    stop: Arc<Stop>,
     readiness: Arc<Readiness>,
 }
 
 impl Drop for EndWhenDropped {
     fn drop(&mut self) {
         self.readiness.end();
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop.drain.store(true, Ordering::Relaxed);
     }
 }
 

@@ -41,6 +41,7 @@ const ANY: &str = "*";
 #[derive(Default)]
 pub struct Router {
     topics: HashMap<String, Endpoints>,
+    priorities: HashMap<String, u8>,
 }
 
 #[derive(Default)]
@@ -157,6 +158,27 @@ impl Router {
         self
     }
 
+    /// Lets queued requests of this topic start before those of topics with a lower priority; 0 is
+    /// what topics have that are not named. So that the others do not starve, one start of sixteen
+    /// goes to them. A topic without handlers is not read, whatever its priority.
+    ///
+    /// ```
+    /// # use antiphon_common::Status;
+    /// # use antiphon_replier::{Context, RawReply, RawRequest, Router};
+    /// # async fn job(request: RawRequest, _: Context) -> Result<RawReply, Status> {
+    /// #     Ok(RawReply::new(request.payload))
+    /// # }
+    /// let router = Router::new()
+    ///     .handle_any("jobs", job)
+    ///     .handle_any("jobs.urgent", job)
+    ///     .priority("jobs.urgent", 1);
+    /// ```
+    #[must_use]
+    pub fn priority(mut self, topic: impl Into<String>, priority: u8) -> Self {
+        self.priorities.insert(topic.into(), priority);
+        self
+    }
+
     /// The topics that have handlers, in alphabetical order.
     #[must_use]
     pub fn topics(&self) -> Vec<String> {
@@ -167,9 +189,15 @@ impl Router {
 
     /// The table that running repliers look handlers up in.
     pub(crate) fn into_routes(self, metrics: &ReplierMetrics) -> Routes {
-        let route =
-            |name: &str, answering| Arc::new(Route { answering, metrics: metrics.handler(name) });
+        let (mut names, mut priorities) = (Vec::new(), Vec::new());
         let table = self.topics.into_iter().map(|(topic, endpoints)| {
+            let priority = self.priorities.get(&topic).copied().unwrap_or(0);
+            let mut route = |name: &str, answering| {
+                names.push(name.to_owned());
+                priorities.push(priority);
+                let (number, metrics) = (names.len() - 1, metrics.handler(name));
+                Arc::new(Route { answering, metrics, number })
+            };
             let named: HashMap<_, _> = endpoints
                 .named
                 .into_iter()
@@ -183,7 +211,10 @@ impl Router {
             };
             (topic, TopicRoutes { named, any, unnamed })
         });
-        Routes(table.collect())
+        let topics = table.collect();
+        // Requests that no handler is found for are refused at once; they queue by themselves.
+        priorities.push(0);
+        Routes { topics, names, priorities }
     }
 
     fn named<R: Request>(mut self, topic: String, answering: Answering) -> Self {
@@ -203,10 +234,16 @@ impl fmt::Debug for Router {
 pub(crate) struct Route {
     pub(crate) answering: Answering,
     pub(crate) metrics: HandlerMetrics,
+    /// Its place among all routes.
+    pub(crate) number: usize,
 }
 
 /// The router, resolved.
-pub(crate) struct Routes(HashMap<String, TopicRoutes>);
+pub(crate) struct Routes {
+    topics: HashMap<String, TopicRoutes>,
+    names: Vec<String>,
+    priorities: Vec<u8>,
+}
 
 struct TopicRoutes {
     named: HashMap<String, Arc<Route>>,
@@ -217,11 +254,26 @@ struct TopicRoutes {
 impl Routes {
     /// Finds the handler of a request.
     pub(crate) fn find(&self, topic: &str, endpoint: Option<&str>) -> Option<&Arc<Route>> {
-        let routes = self.0.get(topic)?;
+        let routes = self.topics.get(topic)?;
         match endpoint {
             Some(name) => routes.named.get(name).or(routes.any.as_ref()),
             None => routes.unnamed.as_ref(),
         }
+    }
+
+    /// The number of the route of a request; the number after the last if there is none.
+    pub(crate) fn number(&self, topic: &str, endpoint: Option<&str>) -> usize {
+        self.find(topic, endpoint).map_or(self.names.len(), |route| route.number)
+    }
+
+    /// The names of all routes, by number.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Their priorities, and that of requests without a route.
+    pub(crate) fn priorities(&self) -> &[u8] {
+        &self.priorities
     }
 }
 

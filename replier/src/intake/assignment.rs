@@ -67,6 +67,11 @@ impl Assignment {
         self.trackers().get(topic)?.get(&partition).cloned()
     }
 
+    /// Does something for each partition that is held.
+    pub(crate) fn for_each(&self, visit: impl FnMut(&Arc<Tracker>)) {
+        self.trackers().values().flat_map(HashMap::values).for_each(visit);
+    }
+
     /// Whether the assignment changed since the last call.
     pub(crate) fn take_changed(&self) -> bool {
         self.changed.swap(false, Ordering::Relaxed)

@@ -1,6 +1,7 @@
 //! What a record must be to become a request: everything in it is checked before anything runs.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use antiphon_common::Status;
 use antiphon_common::config::ReplierSettings;
@@ -24,6 +25,8 @@ pub(crate) struct Incoming {
     pub(crate) fault: Option<Status>,
     /// Its place in the table of its partition, if it may be cancelled.
     pub(crate) cancellable: Option<Box<Cancellable>>,
+    /// When it may start, if not at once. Until then it waits in intake.
+    pub(crate) not_before: Option<Instant>,
     pub(crate) taken: Taken,
 }
 
@@ -155,6 +158,7 @@ impl Parsed {
             .then(|| Box::new(cancellations.register(Bytes::clone(&context.correlation_id))));
         context.cancelled = cancellable.as_ref().map(|request| request.token().clone());
         let reply_to = Some(reply_to);
-        Box::new(Incoming { request, context, reply_to, fault, cancellable, taken })
+        let not_before = None;
+        Box::new(Incoming { request, context, reply_to, fault, cancellable, not_before, taken })
     }
 }

@@ -3,9 +3,11 @@
 pub(crate) mod assignment;
 pub(crate) mod cancellations;
 pub(crate) mod commits;
+mod flow;
 pub(crate) mod gaps;
 pub(crate) mod group;
 pub(crate) mod incoming;
+mod parked;
 pub(crate) mod poll;
 pub(crate) mod reply_to;
 pub(crate) mod tracker;

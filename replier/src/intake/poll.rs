@@ -1,5 +1,6 @@
 //! The intake thread: it owns poll, rebalance, pause and resume, and the stored offsets.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,14 +10,20 @@ use antiphon_common::metrics::ReplierMetrics;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::intake::assignment::Assignment;
+use crate::intake::flow::{Change, Flow, Held, Total};
 use crate::intake::incoming::{Incoming, RecordReader, correlation_id, headers};
+use crate::intake::parked::Parked;
+use crate::intake::tracker::Tracker;
 use crate::lane::Entrance;
 
 /// How long a poll waits when there is nothing to do: the bound on how late a stop is seen.
 const IDLE_POLL: Duration = Duration::from_millis(50);
-/// The same while paused or draining, when progress comes from elsewhere.
+/// The same while some partitions are paused: the bound on how late they are resumed.
+const PAUSED_POLL: Duration = Duration::from_millis(10);
+/// The same while all are, or draining, when progress comes from elsewhere.
 const BUSY_POLL: Duration = Duration::from_millis(2);
 /// How often offsets are handed to the client, which commits them at its own interval.
 const STORE_EVERY: Duration = Duration::from_millis(50);
@@ -34,35 +41,75 @@ pub(crate) struct Intake {
     pub(crate) on_beat: Arc<dyn Fn() + Send + Sync>,
 }
 
+/// How an intake is asked to end.
+#[derive(Debug, Default)]
+pub(crate) struct Stop {
+    /// Drain.
+    pub(crate) drain: AtomicBool,
+    /// Do not drain, or not any longer.
+    pub(crate) now: AtomicBool,
+}
+
+/// What is decided from round to round.
+struct Course {
+    flow: Flow,
+    parked: Parked<Box<Incoming>>,
+    /// How many partitions are held.
+    partitions: usize,
+}
+
 impl Intake {
-    /// Polls until `stop`, then drains. Returns the number of requests that were not done in the
-    /// drain time; they will be handled again elsewhere.
-    pub(crate) fn run(mut self, stop: &AtomicBool) -> Result<usize, KafkaError> {
-        let mut paused = false;
+    /// Polls until it is to stop, then drains. Returns the number of requests that were not done in
+    /// the drain time; they will be handled again elsewhere.
+    pub(crate) fn run(mut self, stop: &Stop) -> Result<usize, KafkaError> {
+        let flow = Flow::new(&self.settings);
+        let mut course = Course { flow, parked: Parked::new(), partitions: 0 };
         let mut stored = Instant::now();
-        while !stop.load(Ordering::Relaxed) {
-            self.regulate(&mut paused)?;
-            self.take_in(if paused { BUSY_POLL } else { IDLE_POLL })?;
+        while !stop.drain.load(Ordering::Relaxed) {
+            self.regulate(&mut course)?;
+            self.take_in(&mut course)?;
             if stored.elapsed() >= STORE_EVERY {
                 stored = Instant::now();
                 self.consumer.context().store_risen(&self.consumer);
                 (self.on_beat)();
             }
         }
-        Ok(self.drain())
+        course.parked.clear();
+        self.metrics.paused_partitions.set(0);
+        Ok(self.drain(stop))
     }
 
     /// Takes in what there is, at most a batch; waits for the first record only.
-    fn take_in(&mut self, mut wait: Duration) -> Result<(), KafkaError> {
+    fn take_in(&mut self, course: &mut Course) -> Result<(), KafkaError> {
         let assignment = self.consumer.context();
-        let room = self.settings.max_outstanding.saturating_sub(assignment.outstanding.count());
-        let mut batch = Vec::new();
+        let held = assignment.outstanding.count().saturating_sub(course.parked.count());
+        let room = self.settings.max_outstanding.saturating_sub(held);
+        let share = course.flow.share(course.partitions);
+        let mut batch = course.parked.take_due(Instant::now());
+        let mut wait = if batch.is_empty() { course.wait() } else { Duration::ZERO };
         // Records are counted, and not requests, so that a run of others does not hold these up.
         for _ in 0..room.clamp(1, BATCH) {
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Ok(record)) => {
-                    batch.extend(take(&record, assignment, &mut self.reader, &self.metrics));
+                    let tracker = assignment.tracker(record.topic(), record.partition());
+                    let Some(tracker) = tracker else { continue };
+                    if let Some(request) =
+                        take(&record, &tracker, &mut self.reader, assignment, &self.metrics)
+                    {
+                        let early = request.not_before.filter(|due| *due > Instant::now());
+                        if early.is_some() || course.parked.holds(tracker.serial) {
+                            let due = early.unwrap_or_else(Instant::now);
+                            course.parked.park(tracker.serial, due, request);
+                            // No more of this partition: it is paused before the next poll.
+                            break;
+                        }
+                        batch.push(request);
+                    }
+                    let bytes = assignment.outstanding.bytes();
+                    if bytes >= self.settings.max_outstanding_bytes || tracker.taken() >= share {
+                        break;
+                    }
                 }
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
                 Some(Err(error)) => assignment.observer.warn("cannot read requests", &error),
@@ -70,33 +117,54 @@ impl Intake {
             wait = Duration::ZERO;
         }
         if !batch.is_empty() {
-            // The lane is gone only when the runtime is; the requests then stay incomplete.
-            let _ = self.lane.send(batch);
+            self.lane.send(batch);
         }
         Ok(())
     }
 
-    /// Pauses when too much is outstanding, and resumes when half of it is done. A paused
-    /// partition costs its prefetched records, so the two levels are apart.
-    fn regulate(&self, paused: &mut bool) -> Result<(), KafkaError> {
+    /// Pauses partitions of which too much is held, or all, and resumes them later.
+    fn regulate(&self, course: &mut Course) -> Result<(), KafkaError> {
         let context = self.consumer.context();
-        let outstanding = context.outstanding.count();
-        let max = self.settings.max_outstanding;
+        let Course { flow, parked, partitions } = course;
         if context.take_changed() {
-            *paused = false;
+            let mut held = HashSet::new();
+            context.for_each(|tracker| _ = held.insert(tracker.serial));
+            parked.retain(|partition| held.contains(&partition));
+            *partitions = held.len();
+            self.lane.set_held(held.len());
         }
-        if !*paused && outstanding >= max {
-            self.consumer.pause(&self.consumer.assignment()?)?;
-            *paused = true;
-        } else if *paused && outstanding <= max / 2 {
-            self.consumer.resume(&self.consumer.assignment()?)?;
-            *paused = false;
+        let requests = context.outstanding.count().saturating_sub(parked.count());
+        let bytes = context.outstanding.bytes();
+        let total = Total { requests, bytes, partitions: *partitions };
+        let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
+        flow.begin(total);
+        context.for_each(|tracker| {
+            let stopped = tracker.is_blocked() || parked.holds(tracker.serial);
+            let held = Held { partition: tracker.serial, requests: tracker.taken(), stopped };
+            let list = match flow.decide(total, held) {
+                None => return,
+                Some(Change::Pause) => &mut pause,
+                Some(Change::Resume) => &mut resume,
+            };
+            list.add_partition(&tracker.topic, tracker.partition);
+        });
+        flow.end();
+        let changed = pause.count() + resume.count() > 0;
+        if pause.count() > 0 {
+            self.consumer.pause(&pause)?;
+        }
+        if resume.count() > 0 {
+            self.consumer.resume(&resume)?;
+        }
+        if changed {
+            let paused = i64::try_from(flow.paused()).unwrap_or(i64::MAX);
+            self.metrics.paused_partitions.set(paused);
         }
         Ok(())
     }
 
-    fn drain(self) -> usize {
-        let Self { consumer, settings, on_beat, .. } = self;
+    fn drain(self, stop: &Stop) -> usize {
+        let Self { consumer, settings, on_beat, lane, .. } = self;
         let deadline = Instant::now() + settings.drain();
         let context = consumer.context();
         context.drain_by(deadline);
@@ -104,14 +172,34 @@ impl Intake {
             // If this fails, what is read is not taken in: it stays uncommitted.
             let _ = consumer.pause(&assignment);
         }
-        while context.outstanding.count() > 0 && Instant::now() < deadline {
+        let is_over = || Instant::now() >= deadline || stop.now.load(Ordering::Relaxed);
+        while context.outstanding.count() > 0 && !is_over() {
             // Rebalances go on while requests end. Records that still come are left to others.
             drop(consumer.poll(BUSY_POLL));
             on_beat();
         }
+        if stop.now.load(Ordering::Relaxed) {
+            context.drain_by(Instant::now());
+        }
+        let unfinished = context.outstanding.count();
+        // Nothing that is queued starts any more.
+        drop(lane);
         context.store_risen(&consumer);
-        context.outstanding.count()
+        unfinished
         // Dropping the consumer commits what was stored and leaves the group.
+    }
+}
+
+impl Course {
+    /// How long the next poll may wait for a record.
+    fn wait(&self) -> Duration {
+        let wait = match (self.flow.is_full(), self.flow.paused()) {
+            (true, _) => BUSY_POLL,
+            (false, 0) => IDLE_POLL,
+            (false, _) => PAUSED_POLL,
+        };
+        let due = self.parked.next_due();
+        due.map_or(wait, |due| wait.min(due.saturating_duration_since(Instant::now())))
     }
 }
 
@@ -119,12 +207,12 @@ impl Intake {
 /// cancels a request of its partition is done here, ahead of all that is queued.
 fn take(
     record: &BorrowedMessage<'_>,
-    assignment: &Assignment,
+    tracker: &Arc<Tracker>,
     reader: &mut RecordReader,
+    assignment: &Assignment,
     metrics: &ReplierMetrics,
 ) -> Option<Box<Incoming>> {
-    let tracker = assignment.tracker(record.topic(), record.partition())?;
-    let taken = tracker.take(record.offset())?;
+    let mut taken = tracker.take(record.offset())?;
     let read = headers(record).and_then(|headers| {
         if headers.is_cancel() {
             let found = tracker.cancellations.cancel(correlation_id(&headers)?);
@@ -134,7 +222,10 @@ fn take(
         reader.read(record, headers, &tracker.topic).map(Some)
     });
     match read {
-        Ok(Some(parsed)) => Some(parsed.taken(taken, &tracker.cancellations)),
+        Ok(Some(parsed)) => {
+            taken.weigh(record.payload_len());
+            Some(parsed.taken(taken, &tracker.cancellations))
+        }
         Ok(None) => {
             taken.complete();
             None

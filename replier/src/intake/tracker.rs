@@ -1,7 +1,7 @@
 //! The progress of one assigned partition, shared by intake, handlers and delivery reports.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,8 @@ use crate::intake::watermark::{Start, Watermark};
 #[derive(Debug)]
 pub(crate) struct Outstanding {
     count: AtomicUsize,
+    /// Of their payloads.
+    bytes: AtomicUsize,
     metrics: ReplierMetrics,
 }
 
@@ -23,7 +25,11 @@ pub(crate) struct Outstanding {
 pub(crate) struct Tracker {
     pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
+    /// Tells it from the tracker that the partition had before, or has in another assignment.
+    pub(crate) serial: u64,
     pub(crate) cancellations: Arc<Cancellations>,
+    /// How many requests of this partition are taken in and not complete.
+    taken: AtomicUsize,
     outstanding: Arc<Outstanding>,
     progress: Mutex<Progress>,
     /// Woken when nobody works on any request.
@@ -61,7 +67,8 @@ pub(crate) struct Commit {
 }
 
 /// The duty to complete one request. Dropped without [`Taken::complete`] or
-/// [`Taken::mark_complete`], it leaves the request incomplete for good: the offset is not committed, and the request is handled again elsewhere.
+/// [`Taken::mark_complete`], it leaves the request incomplete for good: the offset is not committed,
+/// and the request is handled again elsewhere.
 #[must_use = "a request that is not completed holds the watermark back"]
 #[derive(Debug)]
 pub(crate) struct Taken {
@@ -69,16 +76,21 @@ pub(crate) struct Taken {
     offset: i64,
     /// Somebody works on it, and a revocation waits for that.
     at_work: bool,
+    bytes: usize,
     blocks: bool,
 }
 
 impl Outstanding {
     pub(crate) fn new(metrics: ReplierMetrics) -> Arc<Self> {
-        Arc::new(Self { count: AtomicUsize::new(0), metrics })
+        Arc::new(Self { count: AtomicUsize::new(0), bytes: AtomicUsize::new(0), metrics })
     }
 
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     fn add(&self) {
@@ -90,14 +102,27 @@ impl Outstanding {
         self.count.fetch_sub(1, Ordering::Relaxed);
         self.metrics.outstanding.dec();
     }
+
+    fn add_bytes(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.metrics.outstanding_bytes.add(gauged(bytes));
+    }
+
+    fn subtract_bytes(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.metrics.outstanding_bytes.sub(gauged(bytes));
+    }
 }
 
 impl Tracker {
     pub(crate) fn new(topic: Arc<str>, partition: i32, outstanding: Arc<Outstanding>) -> Arc<Self> {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             topic,
             partition,
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             cancellations: Arc::default(),
+            taken: AtomicUsize::new(0),
             outstanding,
             progress: Mutex::default(),
             idle: Condvar::new(),
@@ -116,6 +141,11 @@ impl Tracker {
         progress.committed = Some(Commit { next, done });
     }
 
+    /// How many requests of this partition are taken in and not complete.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// Takes a request in; `None` if it was taken in before, or is known to be complete.
     pub(crate) fn take(self: &Arc<Self>, offset: i64) -> Option<Taken> {
         let mut progress = self.lock();
@@ -132,7 +162,9 @@ impl Tracker {
         match started {
             Start::New => {
                 self.outstanding.add();
-                Some(Taken { tracker: Arc::clone(self), offset, at_work: false, blocks: false })
+                self.taken.fetch_add(1, Ordering::Relaxed);
+                let tracker = Arc::clone(self);
+                Some(Taken { tracker, offset, at_work: false, bytes: 0, blocks: false })
             }
             Start::Known => {
                 self.outstanding.metrics.skipped.inc();
@@ -237,6 +269,12 @@ impl Taken {
         true
     }
 
+    /// Counts the bytes of the request, until it is let go of.
+    pub(crate) fn weigh(&mut self, bytes: usize) {
+        self.tracker.outstanding.add_bytes(bytes);
+        self.bytes += bytes;
+    }
+
     /// The request is answered, or needs no answer: its offset may be committed.
     pub(crate) fn complete(mut self) {
         self.mark_complete();
@@ -277,8 +315,14 @@ impl Drop for Taken {
                 tracker.idle.notify_all();
             }
         }
+        tracker.taken.fetch_sub(1, Ordering::Relaxed);
+        tracker.outstanding.subtract_bytes(self.bytes);
         tracker.outstanding.subtract();
     }
+}
+
+fn gauged(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -344,10 +388,13 @@ mod tests {
         let tracker = Tracker::new("t".into(), 0, Arc::clone(&outstanding));
         let mut first = tracker.take(0).expect("new");
         assert!(first.start());
-        let second = tracker.take(1).expect("new");
+        let mut second = tracker.take(1).expect("new");
+        first.weigh(10);
+        second.weigh(5);
         assert!(tracker.take(1).is_none());
+        assert_eq!((outstanding.count(), outstanding.bytes(), tracker.taken()), (2, 15, 2));
         second.complete();
-        assert_eq!(outstanding.count(), 1);
+        assert_eq!((outstanding.count(), outstanding.bytes(), tracker.taken()), (1, 10, 1));
         let above = tracker.take_risen().expect("something is complete");
         assert_eq!((above.next, above.done.is_some()), (0, true));
         assert!(!tracker.wait_idle(Instant::now()));

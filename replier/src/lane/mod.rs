@@ -1,45 +1,137 @@
-//! The unordered lane: requests wait in one queue and run with bounded concurrency.
+//! The lane: queued requests run in the order that is set, with bounded concurrency.
 
-use std::sync::Arc;
+mod schedule;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use std::cell::Cell;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
 use crate::intake::incoming::Incoming;
+use crate::lane::schedule::{Meta, Schedule, Token};
 use crate::running::serve::Service;
+
+/// Requests in boxes, since they move from thread to queue to task.
+pub(crate) type Batch = Vec<Box<Incoming>>;
 
 /// The end of the lane that intake puts requests in, as many at a time as it has.
 ///
-/// The queue itself has no bound: intake stops at `max_outstanding` by pausing partitions, since
-/// a thread that polls must never wait.
-pub(crate) type Entrance = mpsc::UnboundedSender<Vec<Box<Incoming>>>;
+/// The queue itself has no bound: intake stops at its limits by pausing partitions, since a thread
+/// that polls must never wait.
+pub(crate) struct Entrance {
+    lane: Arc<Lane>,
+    batches: mpsc::UnboundedSender<Batch>,
+}
 
-/// A place for one handler to run in. Dropped when the handler has ended, and not only when its reply
-/// is acknowledged.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    _place: Option<OwnedSemaphorePermit>,
+/// A place for one handler to run in. Dropped when the handler has ended, and not only when its
+/// reply is acknowledged: only then does the next one of its key or partition start.
+pub(crate) struct Slot(Option<(Arc<Lane>, Token)>);
+
+struct Lane {
+    service: Arc<Service>,
+    schedule: Mutex<Schedule<Box<Incoming>>>,
+    runtime: Handle,
+}
+
+thread_local! {
+    /// This thread starts requests just now. A runtime that is shutting down drops what is spawned
+    /// at once, and its slot with it; if that started the next request, the stack would overflow.
+    static STARTING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Starts the lane on the current runtime. It ends when its entrance is dropped.
 pub(crate) fn start(service: Arc<Service>) -> Entrance {
-    let (entrance, mut queue) = mpsc::unbounded_channel::<Vec<Box<Incoming>>>();
-    let slots = Arc::new(Semaphore::new(service.settings.concurrency));
+    let settings = &service.settings;
+    let schedule = Schedule::new(settings.lane, settings.concurrency, service.routes.priorities());
+    let lane =
+        Arc::new(Lane { service, schedule: Mutex::new(schedule), runtime: Handle::current() });
+    let (batches, mut queue) = mpsc::unbounded_channel();
+    let entrance = Entrance { lane: Arc::clone(&lane), batches };
     tokio::spawn(async move {
         while let Some(batch) = queue.recv().await {
-            for incoming in batch {
-                let slot = Slot { _place: Arc::clone(&slots).acquire_owned().await.ok() };
-                let service = Arc::clone(&service);
-                tokio::spawn(async move { service.serve(incoming, slot).await });
-            }
+            lane.push(batch);
+            lane.start_ready();
         }
     });
     entrance
+}
+
+impl Entrance {
+    /// Queues requests. If the runtime is gone they stay incomplete.
+    pub(crate) fn send(&self, batch: Batch) {
+        let _ = self.batches.send(batch);
+    }
+
+    /// Says how many partitions are held, which share the places.
+    pub(crate) fn set_held(&self, partitions: usize) {
+        self.lane.lock().set_held(partitions);
+    }
+}
+
+/// What has not been started is dropped, incomplete.
+impl Drop for Entrance {
+    fn drop(&mut self) {
+        let left = self.lane.lock().close();
+        drop(left);
+    }
+}
+
+impl Lane {
+    fn push(&self, batch: Batch) {
+        let mut schedule = self.lock();
+        for incoming in batch {
+            let (request, context) = (&incoming.request, &incoming.context);
+            let endpoint = self.service.routes.number(context.topic(), request.endpoint.as_deref());
+            let (topic, key) = (Arc::clone(&context.topic), context.key.clone());
+            let meta =
+                Meta { topic: &topic, partition: context.partition, key: key.as_deref(), endpoint };
+            schedule.push(meta, incoming);
+        }
+    }
+
+    /// Starts what may start.
+    fn start_ready(self: &Arc<Self>) {
+        if STARTING.replace(true) {
+            return;
+        }
+        loop {
+            // In a statement of its own, so that the lock is free when the task is spawned.
+            let next = self.lock().next();
+            let Some((incoming, token)) = next else { break };
+            let slot = Slot(Some((Arc::clone(self), token)));
+            let service = Arc::clone(&self.service);
+            self.runtime.spawn(async move { service.serve(incoming, slot).await });
+        }
+        STARTING.set(false);
+    }
+
+    /// No code that can panic runs under the lock.
+    fn lock(&self) -> MutexGuard<'_, Schedule<Box<Incoming>>> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some((lane, token)) = self.0.take() {
+            lane.lock().done(token);
+            lane.start_ready();
+        }
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Slot").field(&self.0.as_ref().map(|(_, token)| token)).finish()
+    }
 }
 
 #[cfg(test)]
 impl Slot {
     /// A place that nobody else waits for.
     pub(crate) fn free() -> Self {
-        Self { _place: None }
+        Self(None)
     }
 }

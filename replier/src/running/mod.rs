@@ -2,3 +2,4 @@
 
 pub(crate) mod serve;
 pub(crate) mod streaming;
+pub(crate) mod watchdog;

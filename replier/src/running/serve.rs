@@ -19,6 +19,7 @@ use crate::intake::cancellations::Cancellable;
 use crate::intake::incoming::Incoming;
 use crate::intake::tracker::Taken;
 use crate::lane::Slot;
+use crate::running::watchdog::Watchdog;
 use crate::sending::duty::Duty;
 use crate::sending::outgoing::{Outgoing, Recipient, Reply};
 use crate::sending::replies::Replies;
@@ -30,6 +31,7 @@ pub(crate) struct Service {
     pub(crate) metrics: ReplierMetrics,
     pub(crate) settings: ReplierSettings,
     pub(crate) gate: LogGate,
+    pub(crate) watchdog: Watchdog,
 }
 
 /// A handler that was found and given its request.
@@ -97,7 +99,8 @@ impl Service {
 
     /// The request moves into the handler's own future here, so that the one above stays small.
     fn start(&self, incoming: Box<Incoming>) -> Option<Started> {
-        let Incoming { request, context, reply_to, fault, mut cancellable, mut taken } = *incoming;
+        let Incoming { request, context, reply_to, fault, mut cancellable, mut taken, .. } =
+            *incoming;
         if !taken.start() {
             // The next owner of the partition reads it again.
             return None;
@@ -132,6 +135,8 @@ impl Service {
             return Err(Outcome::Failed(no_handler(&request, &context)));
         };
         let cap = Deadline::at(started + self.settings.handler_timeout());
+        // What a handler does before its first await may be done right here.
+        let _entered = self.watchdog.enter(route.number);
         let (by, work) = match (&route.answering, context.deadline) {
             (Answering::Once(handler), deadline) => {
                 let by = deadline.map_or(cap, |deadline| deadline.earlier(cap));
@@ -154,6 +159,7 @@ impl Service {
     ) -> Outcome {
         let Begun { route, started, by } = begun;
         self.metrics.running.inc();
+        let handler = self.watchdog.watch(route.number, handler);
         let handler = within(by, AssertUnwindSafe(handler).catch_unwind());
         let ended = tokio::time::timeout_at(by.instant().into(), handler).await;
         self.metrics.running.dec();
@@ -230,6 +236,7 @@ mod tests {
             metrics,
             settings: ReplierSettings::default(),
             gate: LogGate::default(),
+            watchdog: Watchdog::start(Duration::ZERO, &[], ReplierMetrics::new()).expect("off"),
         }
     }
 
@@ -298,6 +305,7 @@ mod tests {
             reply_to: Some(reply_to),
             fault: None,
             cancellable: Some(Box::new(cancellable)),
+            not_before: None,
             taken: tracker.take(0).expect("new"),
         };
         service.serve(Box::new(incoming), Slot::free()).await;
@@ -312,6 +320,6 @@ mod tests {
             size_of::<F>()
         }
         let size = size(Service::serve);
-        assert!(size <= 600, "{size} bytes");
+        assert!(size <= 700, "{size} bytes");
     }
 }

@@ -15,6 +15,7 @@ use crate::handlers::stream_handler::Items;
 use crate::intake::cancellations::Cancellable;
 use crate::intake::tracker::Taken;
 use crate::running::serve::{Begun, Service};
+use crate::running::watchdog::Watched;
 use crate::sending::duty::{Duty, Part, Streamed};
 use crate::sending::outgoing::{Outgoing, Recipient, Reply};
 use crate::sending::replies::Replies;
@@ -61,6 +62,7 @@ impl Service {
         let window = Arc::new(Semaphore::new(self.settings.stream_window));
         let mut sending = Sending { replies: &self.replies, to, stream, window, seq: 0 };
 
+        let items = self.watchdog.watch(route.number, items);
         self.metrics.running.inc();
         let ended = tokio::select! {
             biased;
@@ -104,7 +106,7 @@ impl Service {
 
 impl Sending<'_> {
     /// Sends items for as long as there are any, each when the window has a place for it.
-    async fn all(&mut self, mut items: Items) -> Ended {
+    async fn all(&mut self, mut items: Watched<'_, Items>) -> Ended {
         loop {
             let place = Arc::clone(&self.window).acquire_owned().await;
             // A place also gets free when a reply turns out to be undeliverable.
