@@ -11,7 +11,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 
 use crate::intake::assignment::Assignment;
-use crate::intake::incoming::{Incoming, RecordReader, correlation_id, headers};
+use crate::intake::incoming::{Incoming, RecordReader, Rejected, correlation_id};
 use crate::lane::Entrance;
 
 /// How long a poll waits when there is nothing to do: the bound on how late a stop is seen.
@@ -125,23 +125,28 @@ fn take(
 ) -> Option<Box<Incoming>> {
     let tracker = assignment.tracker(record.topic(), record.partition())?;
     let taken = tracker.take(record.offset())?;
-    let read = headers(record).and_then(|headers| {
+    let reject = |why: &Rejected| {
+        metrics.rejected(why.reason()).inc();
+        assignment.observer.warn("rejected a request", why);
+    };
+    let read = reader.headers(record).and_then(|headers| {
         if headers.is_cancel() {
-            let found = tracker.cancellations.cancel(correlation_id(&headers)?);
-            metrics.cancellations(found.label()).inc();
+            match correlation_id(&headers).map(|id| tracker.cancellations.cancel(id)) {
+                Ok(found) => metrics.cancellations(found.label()).inc(),
+                // It asks for nothing that could be worth keeping.
+                Err(why) => reject(&why),
+            }
             return Ok(None);
         }
         reader.read(record, headers, &tracker.topic).map(Some)
     });
-    match read {
-        Ok(Some(parsed)) => Some(parsed.taken(taken, &tracker.cancellations)),
-        Ok(None) => {
-            taken.complete();
-            None
-        }
-        Err(rejected) => {
-            metrics.rejected(rejected.reason()).inc();
-            assignment.observer.warn("rejected a request", &rejected);
+    let parsed = read.unwrap_or_else(|why| {
+        reject(&why);
+        reader.poison(record, &tracker.topic, &why)
+    });
+    match parsed {
+        Some(parsed) => Some(parsed.taken(taken, &tracker.cancellations)),
+        None => {
             taken.complete();
             None
         }

@@ -27,8 +27,17 @@ pub(crate) fn start(service: Arc<Service>) -> Entrance {
     tokio::spawn(async move {
         while let Some(batch) = queue.recv().await {
             for incoming in batch {
-                let slot = Slot { _place: Arc::clone(&slots).acquire_owned().await.ok() };
                 let service = Arc::clone(&service);
+                if let Some(due) = incoming.not_before {
+                    let slots = Arc::clone(&slots);
+                    tokio::spawn(async move {
+                        tokio::time::sleep_until(due.into()).await;
+                        let slot = Slot { _place: slots.acquire_owned().await.ok() };
+                        service.serve(incoming, slot).await;
+                    });
+                    continue;
+                }
+                let slot = Slot { _place: Arc::clone(&slots).acquire_owned().await.ok() };
                 tokio::spawn(async move { service.serve(incoming, slot).await });
             }
         }

@@ -1,4 +1,6 @@
 //! One request from its place in the lane to what it comes to.
 
+pub(crate) mod attempts;
+pub(crate) mod dispose;
 pub(crate) mod serve;
 pub(crate) mod streaming;
