@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use std::ptr;
 
 use rdkafka::client::{Client, ClientContext};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka_sys as sys;
@@ -139,6 +140,34 @@ pub fn metadata(list: &TopicPartitionList) -> Vec<&[u8]> {
         unsafe { std::slice::from_raw_parts(element.metadata.cast::<u8>(), element.metadata_size) }
     };
     elements.iter().map(metadata).collect()
+}
+
+/// Commits offsets with their metadata. The commit callback of the consumer's context is told the
+/// result by a later poll, as it is of the commits that the client makes by itself; of those made
+/// by the rdkafka crate's asynchronous commit it is told nothing.
+///
+/// # Errors
+/// If the consumer is in no group.
+pub fn commit<C: ClientContext>(client: &Client<C>, list: &TopicPartitionList) -> KafkaResult<()> {
+    // SAFETY: `native_ptr` is a live client handle while `client` is borrowed, and so is the list.
+    // Given a queue, the call copies the list, keeps the queue alive until it has the answer, and
+    // returns at once; our own reference to the queue is given back.
+    let code = unsafe {
+        let queue = sys::rd_kafka_queue_get_main(client.native_ptr());
+        let code = sys::rd_kafka_commit_queue(
+            client.native_ptr(),
+            list.ptr(),
+            queue,
+            None,
+            ptr::null_mut(),
+        );
+        sys::rd_kafka_queue_destroy(queue);
+        code
+    };
+    match code {
+        sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        code => Err(KafkaError::ConsumerCommit(code.into())),
+    }
 }
 
 /// The first offset that a partition still has, as the last fetch of this client said; `None` if

@@ -10,7 +10,7 @@ use antiphon_common::kafka::Observer;
 use antiphon_common::metrics::ReplierMetrics;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -231,7 +231,7 @@ impl Assignment {
         if list.count() == 0 {
             return;
         }
-        match consumer.commit(&list, CommitMode::Async) {
+        match antiphon_native::commit(consumer.client(), &list) {
             Ok(()) => self.commits.sent(),
             Err(error) => tracing::debug!(%error, "gaps not committed"),
         }

@@ -10,7 +10,7 @@ use futures::future::join_all;
 
 use crate::support::asking::requester;
 use crate::support::brokers::{kafka, settings, topics};
-use crate::support::records::committed;
+use crate::support::records::{committed, committed_metadata};
 use crate::support::replying::run;
 use crate::support::runs::Runs;
 use crate::support::waiting::{bounded, eventually};
@@ -73,6 +73,10 @@ async fn a_commit_never_passes_a_request_that_is_not_done_and_it_is_handled_agai
         .await;
         assert_eq!(both, [5, round], "the commit is behind the request that hangs");
     }
+    eventually("what is complete behind it is committed too", || {
+        committed_metadata(kafka(), &topic, &topic) == "a1:BQEU"
+    })
+    .await;
     assert_eq!(runs.of(&id), 1);
     assert!(tokio::time::timeout(Duration::ZERO, &mut stuck).await.is_err(), "it still hangs");
     doomed.shutdown_background();

@@ -8,6 +8,8 @@ mod ensuring;
 mod growth;
 mod leader;
 mod leases;
+mod membership;
+mod offsets;
 mod outage;
 mod protocols;
 mod rebalance;

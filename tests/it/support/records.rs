@@ -115,6 +115,14 @@ pub(crate) fn committed(broker: &TestBroker, group: &str, topic: &str) -> Vec<i6
     offsets
 }
 
+/// The metadata that a group has committed for the first partition.
+pub(crate) fn committed_metadata(broker: &TestBroker, group: &str, topic: &str) -> String {
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition(topic, 0);
+    let found = consumer(broker, group).committed_offsets(asked, LIMIT).unwrap();
+    found.elements()[0].metadata().to_owned()
+}
+
 /// The node that leads the first partition of a topic.
 pub(crate) fn leader(broker: &TestBroker, topic: &str) -> i32 {
     let consumer = consumer(broker, "plain-reader");
