@@ -13,6 +13,7 @@ pages! {
     CallbacksQueuesPolling: "callbacks-queues-polling.md",
     Cancellation: "cancellation.md",
     Groups: "groups.md",
+    Lanes: "lanes.md",
     Limits: "limits.md",
     Retries: "retries.md",
     Routing: "routing.md",

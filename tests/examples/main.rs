@@ -38,6 +38,9 @@ examples! {
          stopped rendering sunset",
     ];
     chain prints ["ordered, 12 left of widgets"];
+    lanes prints [
+        "24 steps\norder 1: pay, pack, ship\norder 8: pay, pack, ship\nseveral orders at once",
+    ];
     lazy_start prints [
         "started\n",
         "no broker has answered since the start (the request was not sent)",

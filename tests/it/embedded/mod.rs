@@ -14,6 +14,7 @@ mod forged_replies;
 mod gathering;
 mod hostile_requests;
 mod inheriting;
+mod lanes;
 mod lazy;
 mod limits;
 mod polling;
