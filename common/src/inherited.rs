@@ -10,8 +10,8 @@ tokio::task_local! {
 ///
 /// A replier wraps each handler in this. What the handler spawns is a task of its own and inherits
 /// nothing, unless it is wrapped as well.
-pub async fn within<F: Future>(deadline: Deadline, work: F) -> F::Output {
-    DEADLINE.scope(deadline, work).await
+pub fn within<F: Future>(deadline: Deadline, work: F) -> impl Future<Output = F::Output> {
+    DEADLINE.scope(deadline, work)
 }
 
 /// The deadline of the request that the current task handles, if it handles one that has any.

@@ -9,9 +9,11 @@
 //! | [`deadline`], [`inherited`] | instants on the wire and in the process, and what a handler hands on to its calls |
 //! | [`config`] | layered configuration and presets |
 //! | [`kafka`] | what both sides need of the Kafka client |
+//! | [`backoff`] | how long to wait before the next try |
 //! | [`blocking`] | a thread for what blocks, awaited |
 //! | [`metrics`] | the names and types of all metrics |
 
+pub mod backoff;
 pub mod blocking;
 pub mod codec;
 pub mod config;

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `replier`, `readiness`, `signal` | the builder, and the life of a replier from start to drain |
 //! | `handlers` | what applications write: handlers, and what they are given |
+//! | `failures` | what becomes of requests that fail: retry topics, dead letters |
 //! | `intake` | the thread that polls, pauses, stores offsets and rebalances; what a record must be |
 //! | `lane` | the order in which queued requests run, with bounded concurrency |
 //! | `running` | one request, from its place in the lane to what it comes to |
 //! | `sending` | the records that requests lead to, and what their acknowledgement completes |
 
+mod failures;
 mod handlers;
 mod intake;
 mod lane;

@@ -12,6 +12,7 @@ use antiphon_common::metrics::ReplierMetrics;
 use futures::future::BoxFuture;
 use rdkafka::error::KafkaError;
 
+use crate::failures::Failures;
 use crate::handlers::router::Router;
 use crate::intake::assignment::Assignment;
 use crate::intake::group;
@@ -55,6 +56,18 @@ pub enum RunError {
     /// A request topic cannot be read.
     #[error("request topic: {0}")]
     RequestTopic(#[source] TopicError),
+    /// A retry topic cannot be read. There must be one for each of `replier.retry.delays`.
+    #[error(
+        "retry topic: {0} (each of the delays in replier.retry.delays has a topic of its own, \
+         which must exist, with as many partitions as the request topic)"
+    )]
+    RetryTopic(#[source] TopicError),
+    /// The dead-letter topic is not there.
+    #[error(
+        "dead-letter topic: {0} (replier.dead_letter.enabled asks for it; it must take records \
+         larger than those of the request topic by some kilobytes of headers)"
+    )]
+    DeadLetterTopic(#[source] TopicError),
     /// The drain time was over before all requests were done. They will be handled again.
     #[error("{0} requests were not done in the drain time; other replicas will handle them")]
     Unfinished(usize),
@@ -156,12 +169,18 @@ impl ReplierBuilder {
         let Self { kafka, settings, router, metrics, readiness, on_beat, end_now } = self;
         let readiness = Arc::new(readiness);
         let (topics, drain) = (router.topics(), settings.drain());
+        let failures = Failures::new(&topics, &settings)
+            .map_err(|conflict| RunError::Setting(conflict.to_string()))?;
+        let failures = Arc::new(failures);
         let policy = ReplyPolicy::new(&topics, &settings.allow_reply_to)
-            .map_err(|error| RunError::Setting(format!("replier.allow_reply_to: {error}")))?;
+            .map_err(|error| RunError::Setting(format!("replier.allow_reply_to: {error}")))?
+            .refusing(failures.topics.dead_letters());
 
         let observer = Observer::default();
+        let forwards = failures.policy.forwards();
+        let max_reply = settings.max_reply_bytes;
         let replies =
-            Replies::start(&kafka, observer.clone(), metrics.clone(), settings.max_reply_bytes)
+            Replies::start(&kafka, observer.clone(), metrics.clone(), max_reply, forwards)
                 .map_err(RunError::Client)?;
         let routes = router.into_routes(&metrics);
         let limit = Duration::from_millis(settings.watchdog_ms);
@@ -172,6 +191,7 @@ impl ReplierBuilder {
             replies,
             metrics: metrics.clone(),
             settings: settings.clone(),
+            failures: Arc::clone(&failures),
             gate: LogGate::default(),
         }));
         let stop = Arc::new(Stop::default());
@@ -179,8 +199,9 @@ impl ReplierBuilder {
             let (stop, readiness) = (Arc::clone(&stop), Arc::clone(&readiness));
             on_own_thread("antiphon-intake", move || {
                 let assignment = Assignment::new(observer, metrics.clone(), &settings, readiness);
-                let consumer = group::join(&kafka, &settings, assignment, &topics)?;
-                let reader = RecordReader::new(policy, settings.clone());
+                let consumer =
+                    group::join(&kafka, &settings, assignment, &topics, &failures.topics)?;
+                let reader = RecordReader::new(policy, settings.clone(), failures);
                 let intake = Intake { consumer, reader, lane, settings, metrics, on_beat };
                 intake.run(&stop).map_err(RunError::Client)
             })

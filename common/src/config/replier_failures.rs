@@ -1,6 +1,8 @@
 //! What can be set on a replier for failures and repetitions: retries, dead letters, dedupe,
 //! transactions.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::status::Code;
@@ -80,6 +82,31 @@ pub struct TransactionSettings {
     pub id: String,
     /// After how long the brokers give up a transaction that is not committed, in milliseconds.
     pub timeout_ms: u64,
+}
+
+impl RetrySettings {
+    /// The delays of the retry topics, in their order. Text that is no duration, which
+    /// validation refuses, counts as zero.
+    #[must_use]
+    pub fn delays(&self) -> Vec<Duration> {
+        let parse = |delay: &String| humantime::parse_duration(delay).unwrap_or_default();
+        self.delays.iter().map(parse).collect()
+    }
+
+    /// The retry topics of a request topic, in their order: one for each delay.
+    #[must_use]
+    pub fn topics(&self, request_topic: &str) -> Vec<String> {
+        (1..=self.delays.len()).map(|number| format!("{request_topic}.retry.{number}")).collect()
+    }
+}
+
+impl DeadLetterSettings {
+    /// The dead-letter topic of a request topic; `None` if requests are not kept.
+    #[must_use]
+    pub fn topic_of(&self, request_topic: &str) -> Option<String> {
+        let own = || format!("{request_topic}.dlq");
+        self.enabled.then(|| if self.topic.is_empty() { own() } else { self.topic.clone() })
+    }
 }
 
 impl Default for RetrySettings {

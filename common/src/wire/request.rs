@@ -57,6 +57,7 @@ impl<'a> RequestHeaders<'a> {
                     read.cancel = true;
                     continue;
                 }
+                Ok(name) if names::PROTOCOL.contains(&name) => continue,
                 _ => {
                     read.application.push_wire(name, value);
                     continue;

@@ -19,6 +19,7 @@ pub struct Context {
     pub(crate) correlation_id: Bytes,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) attempt: u32,
+    pub(crate) runs: u32,
     pub(crate) idempotency_key: Option<Bytes>,
     /// Of requests that may be cancelled.
     pub(crate) cancelled: Option<CancellationToken>,
@@ -73,6 +74,14 @@ impl Context {
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.attempt
+    }
+
+    /// Which run of the handler for this request this is: 1 for the first one. Runs count that
+    /// failed before in this replier, and those before the request waited in a retry topic. A
+    /// request that Kafka delivers again begins anew.
+    #[must_use]
+    pub fn runs(&self) -> u32 {
+        self.runs
     }
 
     /// The caller's own key for what is asked, the same over all of its attempts: what was done

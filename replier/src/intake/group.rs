@@ -4,6 +4,7 @@ use antiphon_common::config::{KafkaSettings, ReplierSettings};
 use antiphon_common::kafka::partition_count;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use crate::failures::topics::FailureTopics;
 use crate::intake::assignment::Assignment;
 use crate::replier::RunError;
 
@@ -13,6 +14,7 @@ pub(crate) fn join(
     settings: &ReplierSettings,
     assignment: Assignment,
     topics: &[String],
+    failures: &FailureTopics,
 ) -> Result<BaseConsumer<Assignment>, RunError> {
     let interval = settings.commit_interval_ms.to_string();
     let mut own = vec![
@@ -43,7 +45,17 @@ pub(crate) fn join(
         partition_count(consumer.client(), topic, settings.start_timeout())
             .map_err(|error| RunError::RequestTopic(error.explained_by(&observer)))?;
     }
-    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let count = |topic: &str| {
+        partition_count(consumer.client(), topic, settings.start_timeout())
+            .map_err(|error| error.explained_by(&observer))
+    };
+    for topic in failures.retries() {
+        count(topic).map_err(RunError::RetryTopic)?;
+    }
+    for topic in failures.dead_letters() {
+        count(topic).map_err(RunError::DeadLetterTopic)?;
+    }
+    let names: Vec<&str> = topics.iter().map(String::as_str).chain(failures.retries()).collect();
     consumer.subscribe(&names).map_err(RunError::Client)?;
     Ok(consumer)
 }

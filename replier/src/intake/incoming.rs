@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use antiphon_common::Status;
 use antiphon_common::config::ReplierSettings;
-use antiphon_common::wire::{Caps, HeaderFault, RequestHeaders};
+use antiphon_common::wire::{Caps, HeaderFault, Headers, RequestHeaders, RetryHeaders};
+use antiphon_common::{Code, Deadline, Status};
 use bytes::Bytes;
 use rdkafka::message::{BorrowedMessage, Message};
 
+use crate::failures::Failures;
+use crate::failures::original::{KeptHeaders, Original};
 use crate::handlers::context::{Context, RawRequest};
 use crate::intake::cancellations::{Cancellable, Cancellations};
 use crate::intake::reply_to::{ReplyPolicy, ReplyRefused};
 use crate::intake::tracker::Taken;
 
-/// A request that can be answered.
+/// A request, or what is to be kept as a dead letter at once.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     pub(crate) request: RawRequest,
@@ -25,8 +27,11 @@ pub(crate) struct Incoming {
     pub(crate) fault: Option<Status>,
     /// Its place in the table of its partition, if it may be cancelled.
     pub(crate) cancellable: Option<Box<Cancellable>>,
-    /// When it may start, if not at once. Until then it waits in intake.
+    /// When it may start, if not at once: set for requests out of retry topics. Until then it waits
+    /// in intake.
     pub(crate) not_before: Option<Instant>,
+    /// Its record, if that may have to be written elsewhere.
+    pub(crate) original: Option<Box<Original>>,
     pub(crate) taken: Taken,
 }
 
@@ -37,7 +42,7 @@ pub(crate) struct ReplyTo {
     pub(crate) partition: Option<i32>,
 }
 
-/// A record that cannot even be answered. It is counted and passed over.
+/// A record that cannot even be answered. It is counted, and kept as a dead letter or passed over.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Rejected {
     #[error("{0}")]
@@ -57,6 +62,15 @@ impl Rejected {
             Self::ReplyTopic { .. } => "reply_topic",
         }
     }
+
+    /// What its dead letter says.
+    fn status(&self) -> Status {
+        let code = match self {
+            Self::Headers(_) | Self::ReplyHeaders(_) => Code::InvalidArgument,
+            Self::ReplyTopic { .. } => Code::PermissionDenied,
+        };
+        Status::new(code, self.to_string())
+    }
 }
 
 /// Reads requests out of records.
@@ -64,6 +78,7 @@ impl Rejected {
 pub(crate) struct RecordReader {
     policy: ReplyPolicy,
     settings: ReplierSettings,
+    failures: Arc<Failures>,
     /// The last reply topic that was allowed: most requests name the same one.
     last: Option<Arc<str>>,
 }
@@ -72,17 +87,16 @@ pub(crate) struct RecordReader {
 pub(crate) struct Parsed {
     request: RawRequest,
     context: Context,
-    reply_to: ReplyTo,
+    reply_to: Option<ReplyTo>,
     fault: Option<Status>,
     cancellable: bool,
+    not_before: Option<Instant>,
+    original: Option<Box<Original>>,
 }
 
-/// Reads the headers of a record, which may be a request or cancel one.
-pub(crate) fn headers<'a>(record: &'a BorrowedMessage<'_>) -> Result<RequestHeaders<'a>, Rejected> {
-    let raw =
-        antiphon_native::headers(record).map_err(|_| Rejected::Headers(HeaderFault::Malformed))?;
-    RequestHeaders::read(raw, Caps::default()).map_err(Rejected::Headers)
-}
+/// What a retry topic adds to a record's headers is no fault of the request: so much more is allowed
+/// there.
+const ADDED: Caps = Caps { count: 8, bytes: 1024 };
 
 /// The id in the headers of a record.
 pub(crate) fn correlation_id<'a>(headers: &RequestHeaders<'a>) -> Result<&'a [u8], Rejected> {
@@ -90,8 +104,26 @@ pub(crate) fn correlation_id<'a>(headers: &RequestHeaders<'a>) -> Result<&'a [u8
 }
 
 impl RecordReader {
-    pub(crate) fn new(policy: ReplyPolicy, settings: ReplierSettings) -> Self {
-        Self { policy, settings, last: None }
+    pub(crate) fn new(
+        policy: ReplyPolicy,
+        settings: ReplierSettings,
+        failures: Arc<Failures>,
+    ) -> Self {
+        Self { policy, settings, failures, last: None }
+    }
+
+    /// Reads the headers of a record, which may be a request or cancel one.
+    pub(crate) fn headers<'a>(
+        &self,
+        record: &'a BorrowedMessage<'_>,
+    ) -> Result<RequestHeaders<'a>, Rejected> {
+        let raw = antiphon_native::headers(record)
+            .map_err(|_| Rejected::Headers(HeaderFault::Malformed))?;
+        let Caps { mut count, mut bytes } = Caps::default();
+        if self.failures.topics.waiting(record.topic()).is_some() {
+            (count, bytes) = (count + ADDED.count, bytes + ADDED.bytes);
+        }
+        RequestHeaders::read(raw, Caps { count, bytes }).map_err(Rejected::Headers)
     }
 
     /// Checks a request and copies it: it belongs to a fetch buffer, which must not be held while
@@ -103,35 +135,91 @@ impl RecordReader {
         topic: &Arc<str>,
     ) -> Result<Parsed, Rejected> {
         let correlation_id = correlation_id(&headers)?;
+        let place = self.place(record, topic);
+        let reply_topic = headers.reply_topic().map_err(Rejected::ReplyHeaders)?;
         let reply_to = ReplyTo {
-            topic: self.allowed(topic, headers.reply_topic().map_err(Rejected::ReplyHeaders)?)?,
+            topic: self.allowed(&place.topic, reply_topic)?,
             partition: headers.reply_partition().map_err(Rejected::ReplyHeaders)?,
         };
         let deadline = headers.deadline(self.settings.max_deadline());
         let endpoint = headers.endpoint();
         let fault = deadline.err().or(endpoint.err());
+        let payload = record.payload().map(Bytes::copy_from_slice);
+        let key = record.key().map(Bytes::copy_from_slice);
+        let deadline = deadline.ok().flatten();
+        let original = self.failures.policy.forwards().then(|| {
+            let kept = kept_headers(record);
+            Box::new(place.original(kept, key.clone(), payload.clone(), deadline))
+        });
         Ok(Parsed {
             request: RawRequest {
-                payload: record.payload().map_or_else(Bytes::new, Bytes::copy_from_slice),
+                payload: payload.unwrap_or_default(),
                 endpoint: endpoint.ok().flatten().map(Box::from),
                 content_type: headers.content_type().map(Bytes::copy_from_slice),
             },
             context: Context {
-                topic: Arc::clone(topic),
-                partition: record.partition(),
-                offset: record.offset(),
-                key: record.key().map(Bytes::copy_from_slice),
+                key,
                 headers: headers.take_application(),
                 correlation_id: Bytes::copy_from_slice(correlation_id),
-                deadline: deadline.ok().flatten(),
+                deadline,
                 attempt: headers.attempt(),
                 idempotency_key: headers.idempotency_key().map(Bytes::copy_from_slice),
-                cancelled: None,
+                ..place.context()
             },
-            reply_to,
+            reply_to: Some(reply_to),
             fault: fault.map(|fault| Status::invalid_argument(fault.to_string())),
             cancellable: headers.is_cancellable(),
+            not_before: place.not_before,
+            original,
         })
+    }
+
+    /// A record that cannot even be answered, if such records are kept: no handler sees it, and it
+    /// becomes a dead letter.
+    pub(crate) fn poison(
+        &self,
+        record: &BorrowedMessage<'_>,
+        topic: &Arc<str>,
+        rejected: &Rejected,
+    ) -> Option<Parsed> {
+        if !self.failures.policy.keeps_poison() {
+            return None;
+        }
+        let place = self.place(record, topic);
+        let payload = record.payload().map(Bytes::copy_from_slice);
+        let key = record.key().map(Bytes::copy_from_slice);
+        let original = place.original(kept_headers(record), key, payload, None);
+        Some(Parsed {
+            request: RawRequest { payload: Bytes::new(), endpoint: None, content_type: None },
+            context: place.context(),
+            reply_to: None,
+            fault: Some(rejected.status()),
+            cancellable: false,
+            not_before: None,
+            original: Some(Box::new(Original { poison: true, ..original })),
+        })
+    }
+
+    /// Where a record counts as being: in the request topic, also if it was read from a retry
+    /// topic.
+    fn place(&self, record: &BorrowedMessage<'_>, topic: &Arc<str>) -> Place {
+        let (partition, offset) = (record.partition(), record.offset());
+        let Some(waiting) = self.failures.topics.waiting(topic) else {
+            let topic = Arc::clone(topic);
+            return Place { topic, partition, offset, stage: 0, runs: 0, not_before: None };
+        };
+        let raw = antiphon_native::headers(record).ok().into_iter().flatten();
+        let added = RetryHeaders::read(raw, waiting.delay);
+        let first = added.origin.map_or((partition, offset), |at| (at.partition, at.offset));
+        Place {
+            // The header may name any topic; this one the record was read for.
+            topic: Arc::clone(&waiting.of),
+            partition: first.0,
+            offset: first.1,
+            stage: waiting.stage,
+            runs: added.runs,
+            not_before: Some(added.not_before),
+        }
     }
 
     fn allowed(&mut self, topic: &str, reply_topic: &str) -> Result<Arc<str>, Rejected> {
@@ -150,15 +238,78 @@ impl RecordReader {
     }
 }
 
+/// All headers of a record; none if they cannot be read.
+fn kept_headers(record: &BorrowedMessage<'_>) -> KeptHeaders {
+    KeptHeaders::copy(antiphon_native::headers(record).ok().into_iter().flatten())
+}
+
+/// Where a request counts as being, and how far it has come.
+struct Place {
+    topic: Arc<str>,
+    partition: i32,
+    offset: i64,
+    stage: usize,
+    runs: u32,
+    not_before: Option<Instant>,
+}
+
+impl Place {
+    /// The context of a request of which nothing else is known.
+    fn context(&self) -> Context {
+        Context {
+            topic: Arc::clone(&self.topic),
+            partition: self.partition,
+            offset: self.offset,
+            key: None,
+            headers: Headers::new(),
+            correlation_id: Bytes::new(),
+            deadline: None,
+            attempt: 1,
+            runs: self.runs.saturating_add(1),
+            idempotency_key: None,
+            cancelled: None,
+        }
+    }
+
+    fn original(
+        &self,
+        headers: KeptHeaders,
+        key: Option<Bytes>,
+        payload: Option<Bytes>,
+        deadline: Option<Deadline>,
+    ) -> Original {
+        Original {
+            topic: Arc::clone(&self.topic),
+            partition: self.partition,
+            offset: self.offset,
+            stage: self.stage,
+            runs: self.runs,
+            deadline,
+            poison: false,
+            key,
+            payload,
+            headers,
+        }
+    }
+}
+
 impl Parsed {
     /// In a box, since it is handed from the polling thread to the lane to a task.
     pub(crate) fn taken(self, taken: Taken, cancellations: &Arc<Cancellations>) -> Box<Incoming> {
-        let Self { request, mut context, reply_to, fault, cancellable } = self;
+        let Self { request, mut context, reply_to, fault, cancellable, not_before, original } =
+            self;
         let cancellable = cancellable
             .then(|| Box::new(cancellations.register(Bytes::clone(&context.correlation_id))));
         context.cancelled = cancellable.as_ref().map(|request| request.token().clone());
-        let reply_to = Some(reply_to);
-        let not_before = None;
-        Box::new(Incoming { request, context, reply_to, fault, cancellable, not_before, taken })
+        Box::new(Incoming {
+            request,
+            context,
+            reply_to,
+            fault,
+            cancellable,
+            not_before,
+            original,
+            taken,
+        })
     }
 }

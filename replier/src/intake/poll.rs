@@ -14,7 +14,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::intake::assignment::Assignment;
 use crate::intake::flow::{Change, Flow, Held, Total};
-use crate::intake::incoming::{Incoming, RecordReader, correlation_id, headers};
+use crate::intake::incoming::{Incoming, RecordReader, Rejected, correlation_id};
 use crate::intake::parked::Parked;
 use crate::intake::tracker::Tracker;
 use crate::lane::Entrance;
@@ -213,26 +213,31 @@ fn take(
     metrics: &ReplierMetrics,
 ) -> Option<Box<Incoming>> {
     let mut taken = tracker.take(record.offset())?;
-    let read = headers(record).and_then(|headers| {
+    let reject = |why: &Rejected| {
+        metrics.rejected(why.reason()).inc();
+        assignment.observer.warn("rejected a request", why);
+    };
+    let read = reader.headers(record).and_then(|headers| {
         if headers.is_cancel() {
-            let found = tracker.cancellations.cancel(correlation_id(&headers)?);
-            metrics.cancellations(found.label()).inc();
+            match correlation_id(&headers).map(|id| tracker.cancellations.cancel(id)) {
+                Ok(found) => metrics.cancellations(found.label()).inc(),
+                // It asks for nothing that could be worth keeping.
+                Err(why) => reject(&why),
+            }
             return Ok(None);
         }
         reader.read(record, headers, &tracker.topic).map(Some)
     });
-    match read {
-        Ok(Some(parsed)) => {
+    let parsed = read.unwrap_or_else(|why| {
+        reject(&why);
+        reader.poison(record, &tracker.topic, &why)
+    });
+    match parsed {
+        Some(parsed) => {
             taken.weigh(record.payload_len());
             Some(parsed.taken(taken, &tracker.cancellations))
         }
-        Ok(None) => {
-            taken.complete();
-            None
-        }
-        Err(rejected) => {
-            metrics.rejected(rejected.reason()).inc();
-            assignment.observer.warn("rejected a request", &rejected);
+        None => {
             taken.complete();
             None
         }

@@ -8,14 +8,19 @@ const OWN_SUFFIXES: [&str; 3] = [".replies", "-replies", ".reply"];
 /// Where requests go that could not be handled.
 const DEAD_LETTER_SUFFIXES: [&str; 3] = [".dlq", ".dlt", "-dlt"];
 
+/// What stands between a request topic and the number of its retry topic.
+const RETRY_INFIX: &str = ".retry.";
+
 /// The topics that replies may be sent to.
 ///
 /// By default those that belong to the request topic by name; more by patterns. Topics whose name
-/// begins with `_` (Kafka's own), request topics of this replier, and dead-letter topics are never
+/// begins with `_` (Kafka's own), request topics of this replier, retry topics and dead-letter topics are never
 /// allowed.
 #[derive(Debug)]
 pub struct ReplyPolicy {
     request_topics: Vec<String>,
+    /// Those whose names do not tell.
+    dead_letters: Vec<String>,
     allowed: GlobSet,
 }
 
@@ -34,6 +39,9 @@ pub enum ReplyRefused {
     /// The topic is one for dead letters.
     #[error("it is a dead-letter topic")]
     DeadLetter,
+    /// The topic is one in which requests wait to be handled again.
+    #[error("it is a retry topic")]
+    Retry,
     /// Nothing allows the topic.
     #[error("nothing allows it; --allow-reply-to (replier.allow_reply_to) adds patterns")]
     NotAllowed,
@@ -51,7 +59,14 @@ impl ReplyPolicy {
         for pattern in patterns {
             allowed.add(Glob::new(pattern)?);
         }
-        Ok(Self { request_topics: request_topics.to_vec(), allowed: allowed.build()? })
+        let request_topics = request_topics.to_vec();
+        Ok(Self { request_topics, dead_letters: Vec::new(), allowed: allowed.build()? })
+    }
+
+    /// Refuses these dead-letter topics too, whatever their names.
+    pub(crate) fn refusing<'a>(mut self, topics: impl IntoIterator<Item = &'a str>) -> Self {
+        self.dead_letters.extend(topics.into_iter().map(str::to_owned));
+        self
     }
 
     /// Whether what is allowed does not depend on the request's topic.
@@ -79,8 +94,13 @@ impl ReplyPolicy {
         if self.request_topics.iter().any(|topic| topic == reply_topic) {
             return Err(ReplyRefused::RequestTopic);
         }
-        if DEAD_LETTER_SUFFIXES.iter().any(|suffix| reply_topic.ends_with(suffix)) {
+        if DEAD_LETTER_SUFFIXES.iter().any(|suffix| reply_topic.ends_with(suffix))
+            || self.dead_letters.iter().any(|topic| topic == reply_topic)
+        {
             return Err(ReplyRefused::DeadLetter);
+        }
+        if is_retry_topic(reply_topic) {
+            return Err(ReplyRefused::Retry);
         }
         let own = reply_topic
             .strip_prefix(request_topic)
@@ -90,6 +110,12 @@ impl ReplyPolicy {
         }
         Err(ReplyRefused::NotAllowed)
     }
+}
+
+/// Whether a topic is called as retry topics are: `<request topic>.retry.<number>`.
+fn is_retry_topic(topic: &str) -> bool {
+    let number = topic.rsplit_once(RETRY_INFIX).map(|(_, number)| number);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -114,13 +140,18 @@ mod tests {
 
     #[test]
     fn patterns_add_but_never_the_forbidden() {
-        let policy = policy(&["*"]);
-        assert_eq!(policy.check("quotes", "team-a.inbox"), Ok(()));
+        let policy = policy(&["*"]).refusing(["failures"]);
+        for fine in ["team-a.inbox", "quotes.retry.", "quotes.retry.x", "no.retry"] {
+            assert_eq!(policy.check("quotes", fine), Ok(()), "{fine}");
+        }
         for (topic, why) in [
             ("__consumer_offsets", ReplyRefused::Internal),
             ("_schemas", ReplyRefused::Internal),
             ("orders", ReplyRefused::RequestTopic),
             ("quotes.dlq", ReplyRefused::DeadLetter),
+            ("failures", ReplyRefused::DeadLetter),
+            ("quotes.retry.1", ReplyRefused::Retry),
+            ("other.retry.12", ReplyRefused::Retry),
             ("", ReplyRefused::Malformed),
             ("..", ReplyRefused::Malformed),
             ("a/b", ReplyRefused::Malformed),

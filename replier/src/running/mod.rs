@@ -1,5 +1,7 @@
 //! One request from its place in the lane to what it comes to.
 
+pub(crate) mod attempts;
+pub(crate) mod dispose;
 pub(crate) mod serve;
 pub(crate) mod streaming;
 pub(crate) mod watchdog;

@@ -1,17 +1,16 @@
 //! One request from the lane to its reply: deadline, route, handler, answer.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
 use antiphon_common::config::ReplierSettings;
-use antiphon_common::inherited::within;
 use antiphon_common::kafka::LogGate;
 use antiphon_common::metrics::ReplierMetrics;
 use antiphon_common::{Code, Deadline, Status};
-use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::failures::Failures;
+use crate::failures::original::Original;
 use crate::handlers::context::{Context, RawReply, RawRequest};
 use crate::handlers::router::{Answering, Route, Routes};
 use crate::handlers::stream_handler::Items;
@@ -19,9 +18,9 @@ use crate::intake::cancellations::Cancellable;
 use crate::intake::incoming::Incoming;
 use crate::intake::tracker::Taken;
 use crate::lane::Slot;
+use crate::running::attempts::{Again, Ended};
 use crate::running::watchdog::Watchdog;
-use crate::sending::duty::Duty;
-use crate::sending::outgoing::{Outgoing, Recipient, Reply};
+use crate::sending::outgoing::Recipient;
 use crate::sending::replies::Replies;
 
 /// What running requests share.
@@ -30,6 +29,7 @@ pub(crate) struct Service {
     pub(crate) replies: Arc<Replies>,
     pub(crate) metrics: ReplierMetrics,
     pub(crate) settings: ReplierSettings,
+    pub(crate) failures: Arc<Failures>,
     pub(crate) gate: LogGate,
     pub(crate) watchdog: Watchdog,
 }
@@ -39,15 +39,18 @@ pub(crate) struct Begun {
     pub(crate) route: Arc<Route>,
     pub(crate) started: Instant,
     pub(crate) by: Deadline,
+    /// How often the handler has run, or runs.
+    pub(crate) runs: u32,
 }
 
 /// A request that is being answered.
 struct Started {
-    /// An error if there is no handler to run.
-    begun: Result<(Begun, Work), Outcome>,
+    begun: Begun,
+    work: Work,
     /// `None` if nobody is to be answered.
     to: Option<Recipient>,
     cancellable: Option<Box<Cancellable>>,
+    original: Option<Box<Original>>,
     taken: Taken,
 }
 
@@ -65,42 +68,51 @@ pub(crate) enum Outcome {
 }
 
 /// What a handler does with its request. It has not been polled yet.
-enum Work {
-    Once(BoxFuture<'static, Answer>),
+pub(crate) enum Work {
+    /// And what it takes to do it again, if that may be called for.
+    Once(BoxFuture<'static, Answer>, Option<Box<Again>>),
     Stream(Items),
 }
 
 impl Service {
     /// Answers a request, whatever happens to its handler.
     pub(crate) async fn serve(&self, incoming: Box<Incoming>, slot: Slot) {
-        let Some(Started { begun, to, cancellable, taken }) = self.start(incoming) else { return };
-        let outcome = match begun {
-            Ok((begun, Work::Once(handler))) => self.finish(begun, handler, cancellable).await,
-            Ok((begun, Work::Stream(items))) => {
-                return Box::pin(self.stream(begun, items, to, cancellable, taken)).await;
+        let Some(Started { mut begun, work, to, cancellable, original, taken }) =
+            self.start(incoming)
+        else {
+            return;
+        };
+        let outcome = match work {
+            Work::Once(handler, again) => {
+                let mut ended = self.run(&begun, handler).await;
+                if let Some(again) = again.filter(|_| ended.is_failure()) {
+                    // In a box, since it is rare and would make every request's future larger.
+                    let run = self.run_again(&mut begun, again, ended, cancellable.as_deref());
+                    ended = Box::pin(run).await;
+                }
+                conclude(&begun.route, ended, cancellable.as_deref())
             }
-            Err(outcome) => outcome,
+            Work::Stream(items) => {
+                return Box::pin(self.stream(begun, items, to, cancellable, original, taken)).await;
+            }
         };
         drop(slot);
-        self.dispose(outcome, to, taken);
+        self.dispose(outcome, to, original.as_deref(), begun.runs, taken);
     }
 
-    /// Sends what a request came to.
-    fn dispose(&self, outcome: Outcome, to: Option<Recipient>, taken: Taken) {
-        let answer = match outcome {
-            Outcome::Replied(reply) => Ok(reply),
-            Outcome::Failed(status) | Outcome::Expired(status) => Err(status),
-            Outcome::Cancelled => return taken.complete(),
-        };
-        let Some(to) = to else { return taken.complete() };
-        let reply = Reply { to, answer, position: None };
-        self.replies.send(Outgoing::reply(reply, Duty::Whole(taken)));
-    }
-
-    /// The request moves into the handler's own future here, so that the one above stays small.
+    /// `None` if there is no handler to run, and the request is disposed of. It moves into the
+    /// handler's own future here, so that the one above stays small.
     fn start(&self, incoming: Box<Incoming>) -> Option<Started> {
-        let Incoming { request, context, reply_to, fault, mut cancellable, mut taken, .. } =
-            *incoming;
+        let Incoming {
+            request,
+            context,
+            reply_to,
+            fault,
+            mut cancellable,
+            original,
+            mut taken,
+            ..
+        } = *incoming;
         if !taken.start() {
             // The next owner of the partition reads it again.
             return None;
@@ -120,10 +132,20 @@ impl Service {
             Some(status) => Err(Outcome::Failed(status)),
             None => self.begin(request, context),
         };
-        Some(Started { begun, to, cancellable, taken })
+        match begun {
+            Ok((begun, work)) => Some(Started { begun, work, to, cancellable, original, taken }),
+            Err(outcome) => {
+                self.dispose(outcome, to, original.as_deref(), 0, taken);
+                None
+            }
+        }
     }
 
-    fn begin(&self, request: RawRequest, context: Context) -> Result<(Begun, Work), Outcome> {
+    pub(crate) fn begin(
+        &self,
+        request: RawRequest,
+        context: Context,
+    ) -> Result<(Begun, Work), Outcome> {
         let started = Instant::now();
         if context.deadline.is_some_and(|deadline| deadline.instant() <= started) {
             self.metrics.expired.inc();
@@ -134,67 +156,59 @@ impl Service {
             self.metrics.rejected("endpoint").inc();
             return Err(Outcome::Failed(no_handler(&request, &context)));
         };
-        let cap = Deadline::at(started + self.settings.handler_timeout());
+        let by = self.limit(context.deadline, started);
         // What a handler does before its first await may be done right here.
         let _entered = self.watchdog.enter(route.number);
-        let (by, work) = match (&route.answering, context.deadline) {
-            (Answering::Once(handler), deadline) => {
-                let by = deadline.map_or(cap, |deadline| deadline.earlier(cap));
-                (by, Work::Once(handler(request, context)))
+        let (by, work) = match &route.answering {
+            Answering::Once(handler) => {
+                let again = self.failures.policy.repeats().then(|| {
+                    Box::new(Again { request: request.clone(), context: context.clone() })
+                });
+                (by, Work::Once(handler(request, context), again))
             }
             // A stream may well take longer than one reply, for as long as its caller waits.
-            (Answering::Stream(handler), deadline) => {
-                (deadline.unwrap_or(cap), Work::Stream(handler(request, context)))
+            Answering::Stream(handler) => {
+                (context.deadline.unwrap_or(by), Work::Stream(handler(request, context)))
             }
         };
-        Ok((Begun { route: Arc::clone(route), started, by }, work))
+        Ok((Begun { route: Arc::clone(route), started, by, runs: 1 }, work))
     }
 
-    /// Runs a handler to its end.
-    async fn finish(
-        &self,
-        begun: Begun,
-        handler: BoxFuture<'static, Answer>,
-        cancellable: Option<Box<Cancellable>>,
-    ) -> Outcome {
-        let Begun { route, started, by } = begun;
-        self.metrics.running.inc();
-        let handler = self.watchdog.watch(route.number, handler);
-        let handler = within(by, AssertUnwindSafe(handler).catch_unwind());
-        let ended = tokio::time::timeout_at(by.instant().into(), handler).await;
-        self.metrics.running.dec();
-        route.metrics.seconds.observe(started.elapsed().as_secs_f64());
-        let cancelled = cancellable.is_some_and(|request| request.is_cancelled());
-        let outcome = match ended {
-            Ok(Err(_)) => Outcome::Failed(self.panicked(&route)),
-            _ if cancelled => {
-                route.metrics.cancelled.inc();
-                return Outcome::Cancelled;
-            }
-            Ok(Ok(Ok(reply))) => {
-                route.metrics.ok.inc();
-                Outcome::Replied(reply)
-            }
-            Ok(Ok(Err(status))) => {
-                route.metrics.error.inc();
-                Outcome::Failed(status)
-            }
-            Err(_) => {
-                route.metrics.timed_out.inc();
-                let why = "the handler did not end in time";
-                Outcome::Failed(Status::new(Code::DeadlineExceeded, why))
-            }
-        };
-        if cancelled { Outcome::Cancelled } else { outcome }
-    }
-
-    pub(crate) fn panicked(&self, route: &Route) -> Status {
-        route.metrics.panicked.inc();
+    /// What is answered for a handler that panicked.
+    pub(crate) fn panicked(&self) -> Status {
         if let Some(held_back) = self.gate.pass() {
             tracing::error!(held_back, "a handler panicked; its caller gets INTERNAL");
         }
         Status::internal("the handler panicked")
     }
+}
+
+/// Counts a request by how the last run of its handler ended.
+fn conclude(route: &Route, ended: Ended, cancellable: Option<&Cancellable>) -> Outcome {
+    let cancelled = cancellable.is_some_and(Cancellable::is_cancelled);
+    let outcome = match ended {
+        Ended::Panicked(status) => {
+            route.metrics.panicked.inc();
+            Outcome::Failed(status)
+        }
+        _ if cancelled => {
+            route.metrics.cancelled.inc();
+            return Outcome::Cancelled;
+        }
+        Ended::Answered(reply) => {
+            route.metrics.ok.inc();
+            Outcome::Replied(reply)
+        }
+        Ended::Failed(status) => {
+            route.metrics.error.inc();
+            Outcome::Failed(status)
+        }
+        Ended::TooLate(status) => {
+            route.metrics.timed_out.inc();
+            Outcome::Failed(status)
+        }
+    };
+    if cancelled { Outcome::Cancelled } else { outcome }
 }
 
 fn no_handler(request: &RawRequest, context: &Context) -> Status {
@@ -211,7 +225,7 @@ fn no_handler(request: &RawRequest, context: &Context) -> Status {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::handlers::router::Router;
     use crate::intake::tracker::{Outstanding, Tracker};
@@ -225,22 +239,28 @@ mod tests {
     /// What a handler saw of the deadline that its calls inherit.
     type Seen = Arc<Mutex<Vec<Option<Deadline>>>>;
 
-    /// A service whose replies go nowhere.
     fn service(router: Router) -> Service {
+        service_with(router, ReplierSettings::default())
+    }
+
+    /// A service whose replies go nowhere.
+    pub(crate) fn service_with(router: Router, settings: ReplierSettings) -> Service {
         let metrics = ReplierMetrics::new();
         let kafka = KafkaSettings::new("127.0.0.1:1");
-        let replies = Replies::start(&kafka, Observer::default(), metrics.clone(), 1_000);
+        let replies = Replies::start(&kafka, Observer::default(), metrics.clone(), 1_000, false);
+        let failures = Failures::new(&router.topics(), &settings).expect("no conflict");
         Service {
             routes: router.into_routes(&metrics),
             replies: replies.expect("the settings are valid"),
             metrics,
-            settings: ReplierSettings::default(),
+            settings,
+            failures: Arc::new(failures),
             gate: LogGate::default(),
             watchdog: Watchdog::start(Duration::ZERO, &[], ReplierMetrics::new()).expect("off"),
         }
     }
 
-    fn context(deadline: Option<Deadline>) -> Context {
+    pub(crate) fn context(deadline: Option<Deadline>) -> Context {
         Context {
             topic: "t".into(),
             partition: 0,
@@ -250,12 +270,13 @@ mod tests {
             correlation_id: "id".into(),
             deadline,
             attempt: 1,
+            runs: 1,
             idempotency_key: None,
             cancelled: None,
         }
     }
 
-    fn request() -> RawRequest {
+    pub(crate) fn request() -> RawRequest {
         RawRequest { payload: "".into(), endpoint: None, content_type: None }
     }
 
@@ -272,6 +293,17 @@ mod tests {
         })
     }
 
+    /// What a request comes to, and how often its handler ran.
+    pub(crate) async fn outcome(service: &Service, context: Context) -> (Outcome, Begun) {
+        let (mut begun, work) = service.begin(request(), context).ok().expect("a handler");
+        let Work::Once(handler, again) = work else { panic!("no stream") };
+        let mut ended = service.run(&begun, handler).await;
+        if let Some(again) = again {
+            ended = service.run_again(&mut begun, again, ended, None).await;
+        }
+        (conclude(&begun.route, ended, None), begun)
+    }
+
     #[tokio::test]
     async fn calls_of_a_handler_inherit_its_deadline_and_at_most_its_time_limit() {
         let soon = Deadline::after(Duration::from_secs(5));
@@ -279,10 +311,8 @@ mod tests {
         for (given, expected) in [(Some(soon), Some(soon)), (Some(late), None), (None, None)] {
             let seen = Seen::default();
             let service = service(notes(&seen));
-            let (begun, work) = service.begin(request(), context(given)).ok().expect("a handler");
+            let (outcome, begun) = outcome(&service, context(given)).await;
             let cap = Deadline::at(begun.started + service.settings.handler_timeout());
-            let Work::Once(handler) = work else { panic!("no stream") };
-            let outcome = service.finish(begun, handler, None).await;
             assert!(matches!(outcome, Outcome::Replied(_)));
             let expected = Some(expected.unwrap_or(cap));
             assert_eq!(*seen.lock().expect("not poisoned"), [expected, expected]);
@@ -306,6 +336,7 @@ mod tests {
             fault: None,
             cancellable: Some(Box::new(cancellable)),
             not_before: None,
+            original: None,
             taken: tracker.take(0).expect("new"),
         };
         service.serve(Box::new(incoming), Slot::free()).await;

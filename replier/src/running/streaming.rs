@@ -10,6 +10,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::failures::original::Original;
 use crate::handlers::context::RawReply;
 use crate::handlers::stream_handler::Items;
 use crate::intake::cancellations::Cancellable;
@@ -17,7 +18,7 @@ use crate::intake::tracker::Taken;
 use crate::running::serve::{Begun, Service};
 use crate::running::watchdog::Watched;
 use crate::sending::duty::{Duty, Part, Streamed};
-use crate::sending::outgoing::{Outgoing, Recipient, Reply};
+use crate::sending::outgoing::{Forward, Outgoing, Recipient, Reply};
 use crate::sending::replies::Replies;
 
 /// How a stream ended.
@@ -52,9 +53,10 @@ impl Service {
         items: Items,
         to: Option<Recipient>,
         cancellable: Option<Box<Cancellable>>,
+        original: Option<Box<Original>>,
         taken: Taken,
     ) {
-        let Begun { route, started, by } = begun;
+        let Begun { route, started, by, .. } = begun;
         let request = cancellable.as_ref().map(|request| request.token());
         let halt = request.map_or_else(CancellationToken::new, CancellationToken::child_token);
         let stream = Streamed::new(taken, halt.clone());
@@ -75,7 +77,10 @@ impl Service {
         route.metrics.seconds.observe(started.elapsed().as_secs_f64());
         let cancelled = request.is_some_and(CancellationToken::is_cancelled);
         let answer = match ended {
-            Ended::Panicked => Err(self.panicked(&route)),
+            Ended::Panicked => {
+                route.metrics.panicked.inc();
+                Err(self.panicked())
+            }
             _ if cancelled => {
                 route.metrics.cancelled.inc();
                 return last.complete();
@@ -100,7 +105,9 @@ impl Service {
                 ))
             }
         };
-        sending.end(answer, last);
+        let failed = answer.as_ref().err();
+        let kept = failed.and_then(|status| self.dead_letter(original.as_deref(), status));
+        sending.end(answer, kept, last);
     }
 }
 
@@ -120,18 +127,27 @@ impl Sending<'_> {
                 Err(_) => return Ended::Panicked,
             };
             let duty = Duty::Part(self.stream.part(place.ok()));
-            self.send(Ok(item), false, duty);
+            self.send(None, Ok(item), false, duty);
             self.seq += 1;
         }
     }
 
-    fn end(&self, answer: Result<RawReply, Status>, last: Part) {
-        self.send(answer, true, Duty::Part(last));
+    fn end(&self, answer: Result<RawReply, Status>, kept: Option<Forward>, last: Part) {
+        self.send(kept, answer, true, Duty::Part(last));
     }
 
-    fn send(&self, answer: Result<RawReply, Status>, end: bool, duty: Duty) {
-        let Some(to) = self.to.clone() else { return duty.complete() };
+    fn send(
+        &self,
+        before: Option<Forward>,
+        answer: Result<RawReply, Status>,
+        end: bool,
+        duty: Duty,
+    ) {
         let position = Some(StreamPosition { seq: self.seq, end });
-        self.replies.send(Outgoing::reply(Reply { to, answer, position }, duty));
+        let reply = self.to.clone().map(|to| Reply { to, answer, position });
+        if before.is_none() && reply.is_none() {
+            return duty.complete();
+        }
+        self.replies.send(Outgoing::new(before.into_iter().collect(), reply, duty));
     }
 }

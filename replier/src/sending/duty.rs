@@ -1,7 +1,7 @@
 //! What the acknowledgement of a reply record completes: a request, or one part of a stream.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,7 @@ pub(crate) enum Duty {
 #[derive(Debug)]
 pub(crate) struct Streamed {
     /// Taken out when the last part is gone.
-    taken: Option<Taken>,
+    taken: Mutex<Option<Taken>>,
     /// Ends the stream without more records.
     halt: CancellationToken,
     /// A part was dropped that was not complete.
@@ -49,15 +49,17 @@ impl Duty {
     /// A record that must be written before the request is complete cannot be: until it is, no more
     /// requests of its partition are to be taken in.
     pub(crate) fn block(&mut self) {
-        if let Self::Whole(taken) = self {
-            taken.block();
+        match self {
+            Self::Whole(taken) => taken.block(),
+            Self::Part(part) => part.of.with_taken(Taken::block),
         }
     }
 
     /// It is written.
     pub(crate) fn unblock(&mut self) {
-        if let Self::Whole(taken) = self {
-            taken.unblock();
+        match self {
+            Self::Whole(taken) => taken.unblock(),
+            Self::Part(part) => part.of.with_taken(Taken::unblock),
         }
     }
 
@@ -72,7 +74,12 @@ impl Duty {
 impl Streamed {
     /// Makes a stream of a request.
     pub(crate) fn new(taken: Taken, halt: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { taken: Some(taken), halt, left: AtomicBool::new(false) })
+        Arc::new(Self { taken: Mutex::new(Some(taken)), halt, left: AtomicBool::new(false) })
+    }
+
+    fn with_taken(&self, change: impl FnOnce(&mut Taken)) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.as_mut().map(change);
     }
 
     /// Whether no more records are to be sent.
@@ -104,7 +111,8 @@ impl Drop for Part {
 
 impl Drop for Streamed {
     fn drop(&mut self) {
-        if let Some(taken) = self.taken.take().filter(|_| !*self.left.get_mut()) {
+        let taken = self.taken.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(taken) = taken.filter(|_| !*self.left.get_mut()) {
             taken.complete();
         }
     }

@@ -90,9 +90,9 @@ pub(crate) enum Remedy {
 }
 
 impl Outgoing {
-    /// A reply and nothing else.
-    pub(crate) fn reply(reply: Reply, duty: Duty) -> Self {
-        Self { before: Vec::new(), reply: Some(reply), duty, lookup: Lookup::NotNeeded }
+    /// The records of a request: those before the reply (last first), and the reply.
+    pub(crate) fn new(before: Vec<Forward>, reply: Option<Reply>, duty: Duty) -> Self {
+        Self { before, reply, duty, lookup: Lookup::NotNeeded }
     }
 
     /// The record to send next; `None` if there is none, and the duty is done.
@@ -239,7 +239,7 @@ mod tests {
         };
         let position = Some(StreamPosition { seq: 3, end });
         let duty = Duty::Part(stream.part(None));
-        (Outgoing::reply(Reply { to, answer, position }, duty), stream)
+        (Outgoing::new(Vec::new(), Some(Reply { to, answer, position }), duty), stream)
     }
 
     #[test]

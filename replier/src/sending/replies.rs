@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use antiphon_common::blocking::on_own_thread;
 use antiphon_common::config::KafkaSettings;
-use antiphon_common::kafka::{Observer, close_behind};
+use antiphon_common::kafka::{LogGate, Observer, close_behind};
 use antiphon_common::metrics::ReplierMetrics;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::mpsc;
 
@@ -19,8 +19,12 @@ use crate::sending::outgoing::{Lookup, Outgoing, Remedy};
 
 /// How long a reply that was not taken waits before it is sent again.
 const BACK_OFF: Duration = Duration::from_millis(100);
+/// The same for a record that must come before a reply.
+const BLOCKED_BACK_OFF: Duration = Duration::from_secs(1);
 /// How long a look-up of a reply topic may take.
 const LOOK_FOR: Duration = Duration::from_secs(2);
+/// The most that librdkafka lets a record be. What the brokers let it be is theirs to say.
+const LARGEST_RECORD: usize = 1_000_000_000;
 /// Room for headers and framing beside the payload.
 const RECORD_OVERHEAD: usize = 16 * 1024;
 
@@ -36,6 +40,9 @@ struct Acknowledgements {
     observer: Observer,
     metrics: ReplierMetrics,
     again: mpsc::UnboundedSender<Box<Outgoing>>,
+    blocked: mpsc::UnboundedSender<Box<Outgoing>>,
+    /// For the lines about those: other faults are not to be silenced by them.
+    gate: LogGate,
     next: mpsc::UnboundedSender<Box<Outgoing>>,
 }
 
@@ -44,22 +51,35 @@ type Queue = mpsc::UnboundedReceiver<Box<Outgoing>>;
 
 impl Replies {
     /// Makes the sender, and the tasks that send what follows and what failed. They end when the
-    /// sender is dropped.
+    /// sender is dropped. With `forwards`, requests' own records may have to be written, whatever
+    /// their size.
     pub(crate) fn start(
         kafka: &KafkaSettings,
         observer: Observer,
         metrics: ReplierMetrics,
         max_bytes: usize,
+        forwards: bool,
     ) -> KafkaResult<Arc<Self>> {
         let (again, failed) = mpsc::unbounded_channel();
+        let (blocked, unwritable) = mpsc::unbounded_channel();
         let (next, acknowledged) = mpsc::unbounded_channel();
-        let message_max = (max_bytes + RECORD_OVERHEAD).to_string();
+        let largest = if forwards { LARGEST_RECORD } else { max_bytes + RECORD_OVERHEAD };
+        let message_max = largest.min(LARGEST_RECORD).to_string();
         let producer = kafka
             .producer(&[("message.max.bytes", message_max.as_str())])
-            .create_with_context(Acknowledgements { observer, metrics, again, next })?;
+            .create_with_context(Acknowledgements {
+                observer,
+                metrics,
+                again,
+                blocked,
+                gate: LogGate::default(),
+                next,
+            })?;
         let replies = Arc::new(Self { producer: Some(producer), max_bytes });
         tokio::spawn(Self::send_next(Arc::downgrade(&replies), acknowledged));
-        tokio::spawn(Self::send_again(Arc::downgrade(&replies), failed));
+        tokio::spawn(Self::send_again(Arc::downgrade(&replies), failed, BACK_OFF));
+        // Apart from replies, which must not wait until a topic that cannot be written is found.
+        tokio::spawn(Self::send_again(Arc::downgrade(&replies), unwritable, BLOCKED_BACK_OFF));
         Ok(replies)
     }
 
@@ -72,9 +92,9 @@ impl Replies {
     }
 
     /// Sends again what was not taken.
-    async fn send_again(sender: Weak<Self>, mut failed: Queue) {
+    async fn send_again(sender: Weak<Self>, mut failed: Queue, back_off: Duration) {
         while let Some(first) = failed.recv().await {
-            tokio::time::sleep(BACK_OFF).await;
+            tokio::time::sleep(back_off).await;
             let Some(replies) = sender.upgrade() else { break };
             let mut batch = vec![first];
             while let Ok(next) = failed.try_recv() {
@@ -154,13 +174,7 @@ impl Acknowledgements {
             return;
         }
         let Some(reply) = outgoing.reply.as_ref().filter(|_| outgoing.is_at_reply()) else {
-            // Whatever is wrong, without this record the request may not be complete.
-            outgoing.duty.block();
-            self.observer.warn("a record that must be written before a reply was not", error);
-            if remedy == Remedy::LookUp {
-                outgoing.lookup = Lookup::Wanted;
-            }
-            return self.send_again(outgoing);
+            return self.hold_back(error, remedy, outgoing);
         };
         match remedy {
             Remedy::ReplyTooLarge if reply.can_shrink() => {
@@ -180,6 +194,32 @@ impl Acknowledgements {
                 outgoing.duty.complete();
             }
         }
+    }
+
+    /// Without this record the request may not be complete, whatever is wrong: so it is sent until
+    /// it is written, and meanwhile its partition is not read any further.
+    fn hold_back(&self, error: &KafkaError, remedy: Remedy, mut outgoing: Box<Outgoing>) {
+        // No room in the producer's own queue says nothing of the topic.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+            outgoing.duty.block();
+        }
+        if let Some(held_back) = self.gate.pass()
+            && let Some(record) = outgoing.next()
+        {
+            tracing::error!(
+                held_back,
+                topic = &*record.topic,
+                %error,
+                "a record that must come before a reply cannot be written; the partition of its \
+                 request is not read any further until it is"
+            );
+        }
+        if matches!(remedy, Remedy::LookUp | Remedy::GiveUp) {
+            // By itself the producer would look for a topic that is there again minutes later.
+            outgoing.lookup = Lookup::Wanted;
+        }
+        // The channel is closed only when the replier is gone, and its duties with it.
+        let _ = self.blocked.send(outgoing);
     }
 
     /// After a while.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use antiphon_common::backoff::Backoff;
 use antiphon_common::{Code, Outcome};
 
 /// How often a call is tried, and how long it waits in between.
@@ -25,8 +26,7 @@ use antiphon_common::{Code, Outcome};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
     max_attempts: u32,
-    initial_backoff: Duration,
-    max_backoff: Duration,
+    backoff: Backoff,
 }
 
 /// Sends further requests for a call while its first one is still unanswered; the first good reply
@@ -55,8 +55,7 @@ impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             max_attempts: 3,
-            initial_backoff: Duration::from_millis(50),
-            max_backoff: Duration::from_secs(2),
+            backoff: Backoff { initial: Duration::from_millis(50), max: Duration::from_secs(2) },
         }
     }
 }
@@ -78,14 +77,14 @@ impl RetryPolicy {
     /// The longest wait before the second attempt.
     #[must_use]
     pub fn initial_backoff(mut self, wait: Duration) -> Self {
-        self.initial_backoff = wait;
+        self.backoff.initial = wait;
         self
     }
 
     /// The longest wait before any attempt.
     #[must_use]
     pub fn max_backoff(mut self, wait: Duration) -> Self {
-        self.max_backoff = wait;
+        self.backoff.max = wait;
         self
     }
 
@@ -111,15 +110,8 @@ impl RetryPolicy {
         if !allowed || attempt >= self.max_attempts {
             return None;
         }
-        let wait = self.backoff(attempt, random);
+        let wait = self.backoff.wait(attempt, random);
         (wait < left).then_some(wait)
-    }
-
-    fn backoff(&self, attempt: u32, random: f64) -> Duration {
-        let doubled = 2_u32.saturating_pow(attempt.saturating_sub(1));
-        let longest = self.initial_backoff.saturating_mul(doubled).min(self.max_backoff);
-        Duration::try_from_secs_f64(longest.as_secs_f64() * random.clamp(0.0, 1.0))
-            .map_or(longest, |wait| wait.min(longest))
     }
 }
 

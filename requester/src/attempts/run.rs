@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use antiphon_common::backoff::random;
 use antiphon_common::{Deadline, Outcome};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -244,10 +245,4 @@ fn may_pass(kind: &CallErrorKind) -> bool {
             | CallErrorKind::Overloaded(_)
             | CallErrorKind::NotPositioned
     )
-}
-
-/// From 0 to 1, to spread retries.
-fn random() -> f64 {
-    let bits = getrandom::u32().unwrap_or(u32::MAX / 2);
-    f64::from(bits) / (f64::from(u32::MAX) + 1.0)
 }
