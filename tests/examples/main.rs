@@ -38,6 +38,10 @@ examples! {
          stopped rendering sunset",
     ];
     chain prints ["ordered, 12 left of widgets"];
+    dead_letter prints [
+        "charged in run 3\nINTERNAL: the handler panicked\n\
+         kept of charges: a broken card, after run 1: INTERNAL: the handler panicked",
+    ];
     lazy_start prints [
         "started\n",
         "no broker has answered since the start (the request was not sent)",
