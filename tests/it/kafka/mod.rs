@@ -5,6 +5,7 @@ mod commits;
 mod doubt;
 mod drain;
 mod ensuring;
+mod giving_up;
 mod growth;
 mod leader;
 mod leases;
