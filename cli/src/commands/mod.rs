@@ -3,7 +3,6 @@
 mod answers;
 pub(crate) mod bench;
 pub(crate) mod call;
-mod command;
 pub(crate) mod completions;
 pub(crate) mod demo;
 mod demo_repliers;
