@@ -4,12 +4,18 @@
 //! reading takes keys and values as bytes, stops at [`Caps`], and interprets nothing until asked.
 
 mod caps;
+mod dead_letter;
 mod headers;
 pub mod names;
+mod origin;
 mod reply;
 mod request;
+mod retry;
 
 pub use caps::{Caps, HeaderFault};
+pub use dead_letter::{DeadLetter, DeadLetterOut};
 pub use headers::Headers;
+pub use origin::{Origin, RawHeader, is_added};
 pub use reply::{ReplyHeaders, ReplyHeadersOut, StreamPosition};
 pub use request::{RequestHeaders, RequestHeadersOut, cancel_headers};
+pub use retry::{RetryHeaders, RetryHeadersOut};

@@ -46,13 +46,16 @@ pub const NOT_BEFORE: &str = "antiphon-not-before";
 pub const FAILED_AT: &str = "antiphon-failed-at";
 /// Dead-letter topics: the consumer group that gave the request up, in UTF-8.
 pub const FAILED_GROUP: &str = "antiphon-failed-group";
+/// Retry and dead-letter topics: how many names of the request's headers are escaped, since they
+/// could not be written as they were, ASCII decimal; absent means none.
+pub const ESCAPED: &str = "antiphon-escaped";
 /// Both ways: where the payload is, if it is not in the record (a claim check), in UTF-8.
 pub const CLAIM: &str = "antiphon-claim";
 /// Both ways: the media type of the payload.
 pub const CONTENT_TYPE: &str = "content-type";
 
 /// Names that belong to the protocol, here or at a peer; they are not handed to applications.
-pub(crate) const PROTOCOL: [&str; 22] = [
+pub(crate) const PROTOCOL: [&str; 23] = [
     CORRELATION_ID,
     REPLY_TOPIC,
     REPLY_PARTITION,
@@ -73,6 +76,7 @@ pub(crate) const PROTOCOL: [&str; 22] = [
     NOT_BEFORE,
     FAILED_AT,
     FAILED_GROUP,
+    ESCAPED,
     CLAIM,
     CONTENT_TYPE,
 ];
