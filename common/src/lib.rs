@@ -11,6 +11,7 @@
 //! | [`kafka`] | what both sides need of the Kafka client |
 //! | [`blocking`] | a thread for what blocks, awaited |
 //! | [`metrics`] | the names and types of all metrics |
+//! | [`service`] | what a replier says of itself |
 
 pub mod blocking;
 pub mod codec;
@@ -22,6 +23,7 @@ pub mod kafka;
 pub mod metrics;
 pub mod outcome;
 pub mod request;
+pub mod service;
 pub mod status;
 pub mod wire;
 
