@@ -6,6 +6,7 @@ use crate::commands::bench::Bench;
 use crate::commands::call::CallCommand;
 use crate::commands::demo::Demo;
 use crate::commands::dev::Dev;
+use crate::commands::dlq::DlqCommand;
 use crate::commands::reply::Reply;
 use crate::commands::submit::Submit;
 use crate::commands::ticket::TicketCommand;
@@ -39,6 +40,9 @@ pub(crate) enum Command {
     Ticket(TicketCommand),
     /// Answer the requests of a topic.
     Reply(Reply),
+    /// Look into a dead-letter topic, hand requests back, and delete them.
+    #[command(subcommand)]
+    Dlq(DlqCommand),
     /// Measure latency and throughput with a fixed number of calls in flight.
     Bench(Bench),
     /// Print a completion script for a shell.

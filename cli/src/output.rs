@@ -34,7 +34,7 @@ impl Style {
     pub(crate) fn reply(self, id: Option<CorrelationId>, reply: &Reply, more: &Value) {
         match self {
             Self::Summary => {}
-            Self::Raw => end_unless(&write(&reply.payload)),
+            Self::Raw => print_bytes(&reply.payload),
             Self::Text => print_line(&text(&reply.payload)),
             Self::Json => print_json(
                 &json!({
@@ -70,6 +70,11 @@ impl Style {
 /// Prints a line, or ends the process if nobody reads any more, as with `head`.
 pub(crate) fn print_line(line: &str) {
     end_unless(&write_line(line));
+}
+
+/// Prints bytes as they are, with the same end.
+pub(crate) fn print_bytes(bytes: &[u8]) {
+    end_unless(&write(bytes));
 }
 
 /// Prints a JSON object on a line, with the fields of `more` added to it.

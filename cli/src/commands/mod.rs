@@ -8,6 +8,7 @@ pub(crate) mod demo;
 mod demo_repliers;
 mod demo_report;
 pub(crate) mod dev;
+pub(crate) mod dlq;
 pub(crate) mod reply;
 pub(crate) mod submit;
 mod tally;

@@ -4,6 +4,7 @@
 mod bench;
 mod brokers;
 mod crash;
+mod dead_letters;
 mod demo;
 mod drain;
 mod exchange;
