@@ -10,6 +10,7 @@ use crate::commands::dlq::DlqCommand;
 use crate::commands::reply::Reply;
 use crate::commands::submit::Submit;
 use crate::commands::ticket::TicketCommand;
+use crate::commands::top::Top;
 
 /// Asynchronous request-reply over Apache Kafka.
 #[derive(Debug, Parser)]
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Ticket(TicketCommand),
     /// Answer the requests of a topic.
     Reply(Reply),
+    /// Watch the replicas of the repliers of some topics.
+    Top(Top),
     /// Look into a dead-letter topic, hand requests back, and delete them.
     #[command(subcommand)]
     Dlq(DlqCommand),

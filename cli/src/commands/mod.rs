@@ -13,3 +13,4 @@ pub(crate) mod reply;
 pub(crate) mod submit;
 mod tally;
 pub(crate) mod ticket;
+pub(crate) mod top;

@@ -21,4 +21,5 @@ mod several_replies;
 mod shell_commands;
 mod tickets;
 mod topics;
+mod watching;
 mod wire;

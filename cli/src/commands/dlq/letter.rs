@@ -102,20 +102,6 @@ pub(super) fn unix_millis(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Bytes for a terminal: what could upset it is escaped, and what is long is cut.
-pub(super) fn shown(bytes: &[u8], most: usize) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut shown: String = text.chars().take(most).flat_map(visible).collect();
-    if text.chars().nth(most).is_some() {
-        shown.push('…');
-    }
-    shown
-}
-
-fn visible(c: char) -> Vec<char> {
-    if c.is_control() { c.escape_default().collect() } else { vec![c] }
-}
-
 /// A time that has passed, in its largest unit.
 pub(super) fn age(since: SystemTime, now: SystemTime) -> String {
     let seconds = now.duration_since(since).unwrap_or_default().as_secs();
@@ -131,12 +117,6 @@ pub(super) fn age(since: SystemTime, now: SystemTime) -> String {
 mod tests {
     use super::*;
     use std::time::Duration;
-
-    #[test]
-    fn nothing_that_is_shown_can_upset_a_terminal() {
-        assert_eq!(shown(b"a\x1b[2J\n\xff", 20), "a\\u{1b}[2J\\n\u{fffd}");
-        assert_eq!(shown("größe".as_bytes(), 3), "grö…");
-    }
 
     #[test]
     fn ages_have_one_unit() {

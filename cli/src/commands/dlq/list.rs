@@ -7,10 +7,10 @@ use comfy_table::{Table, presets};
 
 use super::Where;
 use super::filter::Filter;
-use super::letter::{Letter, age, shown};
+use super::letter::{Letter, age};
 use super::read::{self, Letters};
 use crate::exit::Failure;
-use crate::output::print_line;
+use crate::output::{print_line, shown};
 
 /// How many rows a table has unless --limit says otherwise: they are held until the last is known.
 const ROWS: u64 = 1000;

@@ -7,11 +7,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Where;
-use super::letter::{Letter, shown};
+use super::letter::Letter;
 use super::position::Position;
 use super::read::{self, Span, Spans};
 use crate::exit::Failure;
-use crate::output::{Style, print_bytes, print_json, print_line};
+use crate::output::{Style, print_bytes, print_json, print_line, shown};
 
 /// Prints one dead letter with all its headers.
 #[derive(Debug, Args)]
