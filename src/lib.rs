@@ -19,7 +19,7 @@ mod docs;
 pub use antiphon_admin as admin;
 pub use antiphon_common::{
     Code, Codec, CodecError, CorrelationId, Deadline, InstanceId, Json, Outcome, Raw, Request,
-    Status, blocking, config, kafka, metrics, wire,
+    Status, blocking, config, kafka, metrics, service, wire,
 };
 pub use antiphon_derive::Request;
 #[cfg(feature = "replier")]

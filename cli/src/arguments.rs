@@ -6,9 +6,11 @@ use crate::commands::bench::Bench;
 use crate::commands::call::CallCommand;
 use crate::commands::demo::Demo;
 use crate::commands::dev::Dev;
+use crate::commands::dlq::DlqCommand;
 use crate::commands::reply::Reply;
 use crate::commands::submit::Submit;
 use crate::commands::ticket::TicketCommand;
+use crate::commands::top::Top;
 
 /// Asynchronous request-reply over Apache Kafka.
 #[derive(Debug, Parser)]
@@ -39,6 +41,11 @@ pub(crate) enum Command {
     Ticket(TicketCommand),
     /// Answer the requests of a topic.
     Reply(Reply),
+    /// Watch the replicas of the repliers of some topics.
+    Top(Top),
+    /// Look into a dead-letter topic, hand requests back, and delete them.
+    #[command(subcommand)]
+    Dlq(DlqCommand),
     /// Measure latency and throughput with a fixed number of calls in flight.
     Bench(Bench),
     /// Print a completion script for a shell.

@@ -80,6 +80,8 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Submit(submit) => commands::submit::run(&submit).await,
         Command::Ticket(ticket) => commands::ticket::run(&ticket).await,
         Command::Reply(reply) => commands::reply::run(&reply).await,
+        Command::Dlq(dlq) => commands::dlq::run(&dlq).await,
+        Command::Top(top) => commands::top::run(&top).await,
         Command::Bench(bench) => commands::bench::run(&bench).await,
         Command::Completions { shell } => {
             commands::completions::run(shell);

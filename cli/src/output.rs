@@ -34,7 +34,7 @@ impl Style {
     pub(crate) fn reply(self, id: Option<CorrelationId>, reply: &Reply, more: &Value) {
         match self {
             Self::Summary => {}
-            Self::Raw => end_unless(&write(&reply.payload)),
+            Self::Raw => print_bytes(&reply.payload),
             Self::Text => print_line(&text(&reply.payload)),
             Self::Json => print_json(
                 &json!({
@@ -72,6 +72,11 @@ pub(crate) fn print_line(line: &str) {
     end_unless(&write_line(line));
 }
 
+/// Prints bytes as they are, with the same end.
+pub(crate) fn print_bytes(bytes: &[u8]) {
+    end_unless(&write(bytes));
+}
+
 /// Prints a JSON object on a line, with the fields of `more` added to it.
 pub(crate) fn print_json(object: &Value, more: &Value) {
     let mut object = object.clone();
@@ -100,4 +105,29 @@ fn end_unless(written: &std::io::Result<()>) {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Bytes for a terminal: what could upset it is escaped, and what is long is cut.
+pub(crate) fn shown(bytes: &[u8], most: usize) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut shown: String = text.chars().take(most).flat_map(visible).collect();
+    if text.chars().nth(most).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn visible(c: char) -> Vec<char> {
+    if c.is_control() { c.escape_default().collect() } else { vec![c] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_is_shown_can_upset_a_terminal() {
+        assert_eq!(shown(b"a\x1b[2J\n\xff", 20), "a\\u{1b}[2J\\n\u{fffd}");
+        assert_eq!(shown("größe".as_bytes(), 3), "grö…");
+    }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use antiphon::Requester;
-use antiphon::config::{RequesterSettings, Settings};
-use antiphon::kafka::{create_topics, look_up};
+use antiphon::config::{DedupeStore, ReplierSettings, RequesterSettings, Settings};
+use antiphon::kafka::{TopicError, WantedTopic, create_topics, ensure_topics, look_up};
 use antiphon::metrics::RequesterMetrics;
 use antiphon::requester::RequesterBuilder;
 
@@ -24,6 +24,54 @@ impl Topics {
         create_topics(&settings.kafka, topics, self.partitions, START)
             .await
             .map_err(|error| Failure::not_sent(error.to_string()))
+    }
+
+    /// Creates the request topic and all that a replier with these settings needs beside it, if
+    /// that was asked for. The topics of a request topic that exists have as many partitions as it.
+    pub(crate) async fn ensure_of_replier(
+        &self,
+        settings: &Settings,
+        topic: &str,
+    ) -> Result<(), Failure> {
+        if !self.create_topics {
+            return Ok(());
+        }
+        let partitions = match look_up(&settings.kafka, topic, START).await {
+            Ok(partitions) => partitions,
+            Err(TopicError::Missing(_) | TopicError::Unauthorized(_)) => self.partitions,
+            Err(error) => return Err(Failure::not_sent(error.to_string())),
+        };
+        let wanted = of_replier(&settings.replier, topic, partitions);
+        ensure_topics(&settings.kafka, &wanted, START)
+            .await
+            .map_err(|error| Failure::not_sent(error.to_string()))
+    }
+}
+
+/// The request topic, its reply topic, and those that retries, dead letters and a durable dedupe
+/// store need.
+fn of_replier(settings: &ReplierSettings, topic: &str, partitions: i32) -> Vec<WantedTopic> {
+    let wanted = |name: String| WantedTopic::new(name, partitions);
+    let mut topics = vec![wanted(topic.to_owned()), wanted(format!("{topic}.replies"))];
+    let delays = 1..=settings.retry.delays.len();
+    topics.extend(delays.map(|number| wanted(format!("{topic}.retry.{number}"))));
+    if settings.dead_letter.enabled {
+        topics.push(wanted(dead_letter_topic(settings, topic)));
+    }
+    if settings.dedupe.store == DedupeStore::Durable {
+        let window = Duration::from_millis(settings.dedupe.window_ms);
+        // Brokers delete by whole segments and by their own clocks, so it is kept for longer.
+        let kept = window * 2 + Duration::from_secs(3600);
+        topics.push(wanted(format!("{topic}.dedupe")).compacted().retention(kept));
+    }
+    topics
+}
+
+/// Where the requests of a topic go that could not be handled.
+pub(crate) fn dead_letter_topic(settings: &ReplierSettings, topic: &str) -> String {
+    match &*settings.dead_letter.topic {
+        "" => format!("{topic}.dlq"),
+        named => named.to_owned(),
     }
 }
 

@@ -58,7 +58,7 @@ mod tests {
     fn every_fault_is_one_line() {
         for (arguments, words) in [
             (&["antiphon", "call"][..], "were not provided: <TOPIC>"),
-            (&["antiphon", "reply", "t"], "<--echo|--upper|--command <COMMAND>>"),
+            (&["antiphon", "reply", "t"], "<--echo|--upper|--command <COMMAND>|--http <URL>>"),
             (&["antiphon", "call", "t", "--bogus"], "unexpected argument '--bogus' found; tip:"),
             (&["antiphon", "call", "t", "-X", "a"], "`a` is not name=value"),
             (&["antiphon", "call", "t", "--preset", "x"], "[possible values: latency, throughput]"),

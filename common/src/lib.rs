@@ -12,6 +12,7 @@
 //! | [`backoff`] | how long to wait before the next try |
 //! | [`blocking`] | a thread for what blocks, awaited |
 //! | [`metrics`] | the names and types of all metrics |
+//! | [`service`] | what a replier says of itself |
 
 pub mod backoff;
 pub mod blocking;
@@ -24,6 +25,7 @@ pub mod kafka;
 pub mod metrics;
 pub mod outcome;
 pub mod request;
+pub mod service;
 pub mod status;
 pub mod wire;
 

@@ -82,10 +82,10 @@ fn too_large_a_payload() {
 
 #[test]
 fn wrong_command_lines() {
-    let wrong: [(&[&str], &str); 12] = [
+    let wrong: [(&[&str], &str); 17] = [
         (&["call", "t", "hi", "--bogus"], "unexpected argument '--bogus'"),
         (&["call"], "required arguments were not provided: <TOPIC>"),
-        (&["reply", "t"], "<--echo|--upper|--command <COMMAND>>"),
+        (&["reply", "t"], "<--echo|--upper|--command <COMMAND>|--http <URL>>"),
         (&["shout"], "unrecognized subcommand 'shout'"),
         (&["call", "t", "hi", "--timeout", "5"], "`5` is not a duration such as 500ms, 2s or 1m"),
         (
@@ -98,6 +98,11 @@ fn wrong_command_lines() {
         (&["call", "t", "hi", "-H", "tenant"], "`tenant` is not name=value"),
         (&["call", "t", "hi", "-H", "kafka_replyTopic=x"], "-H kafka_replyTopic: this header is"),
         (&["reply", "t", "--echo", "--allow-reply-to", "a["], "allow_reply_to: error parsing glob"),
+        (&["reply", "t", "--http", "https://x/"], "https is not spoken here"),
+        (&["reply", "t", "--echo", "--fail", "TEAPOT"], "`TEAPOT` is not the name of an error"),
+        (&["reply", "t", "--echo", "--lane", "x"], "[possible values: unordered, by-key, by-"),
+        (&["reply", "t", "--echo", "--retry-delays", "5s,soon"], "replier.retry.delays"),
+        (&["reply", "t", "--echo", "--retry", "0"], "0 is not in 1..=100"),
     ];
     for (arguments, words) in wrong {
         antiphon(arguments).run().failed(USAGE, &[words]);

@@ -189,6 +189,13 @@ impl Ended {
         self
     }
 
+    /// Checks that it failed with this exit code, and that the last line has these words.
+    pub(crate) fn failed_at_last(&self, code: i32, words: &str) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        let last = self.stderr.lines().next_back();
+        assert!(last.is_some_and(|line| line.contains(words)), "no `{words}` in: {self:?}");
+    }
+
     /// Checks that it failed with this exit code, and one line that has all these words.
     pub(crate) fn failed(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, Some(code), "{self:?}");

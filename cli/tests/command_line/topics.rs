@@ -36,6 +36,11 @@ impl Topics {
         antiphon(["ticket", name]).arguments(&self.broker).arguments(arguments)
     }
 
+    /// A command about the dead letters of the request topic.
+    pub(crate) fn dlq(&self, name: &str, arguments: &[&str]) -> Launch {
+        antiphon(["dlq", name, &self.request]).arguments(&self.broker).arguments(arguments)
+    }
+
     /// Starts a replier, and waits until it answers.
     pub(crate) fn reply(&self, arguments: &[&str]) -> Running {
         ready(self.command("reply", arguments))

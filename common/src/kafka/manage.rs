@@ -51,6 +51,7 @@ pub struct WantedTopic {
     partitions: i32,
     replication: Option<i32>,
     retention: Option<Duration>,
+    compacted: bool,
 }
 
 impl WantedTopic {
@@ -58,7 +59,7 @@ impl WantedTopic {
     /// retention.
     #[must_use]
     pub fn new(name: impl Into<String>, partitions: i32) -> Self {
-        Self { name: name.into(), partitions, replication: None, retention: None }
+        Self { name: name.into(), partitions, replication: None, retention: None, compacted: false }
     }
 
     /// The number of replicas of each partition.
@@ -73,6 +74,14 @@ impl WantedTopic {
     #[must_use]
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention = Some(retention);
+        self
+    }
+
+    /// Of several records with the same key only the last is kept, and also that one no longer than
+    /// the retention (`cleanup.policy=compact,delete`): for the topic of a durable dedupe store.
+    #[must_use]
+    pub fn compacted(mut self) -> Self {
+        self.compacted = true;
         self
     }
 }
@@ -125,10 +134,11 @@ pub async fn ensure_topics(
             // -1 asks for the broker's own default.
             let replication = TopicReplication::Fixed(topic.replication.unwrap_or(-1));
             let new = NewTopic::new(&topic.name, topic.partitions, replication);
-            match retention {
+            let new = match retention {
                 Some(retention) => new.set("retention.ms", retention),
                 None => new,
-            }
+            };
+            if topic.compacted { new.set("cleanup.policy", "compact,delete") } else { new }
         })
         .collect();
     let options =
