@@ -148,7 +148,7 @@ impl Cluster {
 
     fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.0.bootstrap()).set("enable.auto.commit", "false");
+        config.set("bootstrap.servers", self.0.bootstrap());
         config
     }
 }

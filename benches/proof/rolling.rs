@@ -41,6 +41,9 @@ pub(crate) struct Options {
     /// Whether replicas keep their names, and so their partitions, over a restart.
     #[arg(long = "static", action = clap::ArgAction::Set, default_value_t = true)]
     is_static: bool,
+    /// A librdkafka property of the repliers, as `name=value`.
+    #[arg(short = 'X', long)]
+    property: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -114,6 +117,8 @@ impl Options {
         if self.protocol == Protocol::Consumer {
             orders.properties.insert("group.protocol".to_owned(), "consumer".to_owned());
         }
+        let properties = self.property.iter().filter_map(|property| property.split_once('='));
+        orders.properties.extend(properties.map(|(key, value)| (key.into(), value.into())));
         orders
     }
 

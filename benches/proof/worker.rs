@@ -29,6 +29,9 @@ pub(crate) const TELL: &str = "tell";
 /// How long a blocking handler holds its thread: several times the watchdog's limit.
 const BLOCKED: Duration = Duration::from_millis(1_500);
 
+/// What a handler says when it panics on request. It is not printed.
+const ASKED_TO: &str = "it was asked to";
+
 /// What a worker is to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Orders {
@@ -51,6 +54,12 @@ pub(crate) async fn run(orders: &str) -> Outcome {
     let registry = Registry::new();
     metrics.register(&registry)?;
     obey_standard_input(registry);
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.payload_as_str() != Some(ASKED_TO) {
+            print(panic);
+        }
+    }));
 
     let kafka = KafkaSettings::new(&orders.bootstrap);
     let kafka =
@@ -84,7 +93,7 @@ async fn handle(orders: &Orders, act: Act) -> Answer {
             say(&format!("{BEGUN}{}", act.id));
             std::future::pending::<()>().await;
         }
-        Deed::Panic => panic!("it was asked to"),
+        Deed::Panic => panic!("{ASKED_TO}"),
         Deed::Block => std::thread::sleep(BLOCKED),
     }
     let crash = orders.crash.filter(|_| act.deed == Deed::Marked);
