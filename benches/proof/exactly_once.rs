@@ -30,7 +30,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 3)]
     kill_every: u64,
     /// Requests go on beyond their number until there were so many kills.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 10)]
     kills: u32,
     #[arg(long, default_value_t = 3)]
     replicas: usize,
@@ -39,6 +39,9 @@ pub(crate) struct Options {
     calls: usize,
     #[arg(long, default_value_t = 1)]
     brokers: usize,
+    /// Answers without transactions, to see that this run can fail.
+    #[arg(long)]
+    without_transactions: bool,
 }
 
 pub(crate) async fn run(options: &Options) -> Outcome {
@@ -50,7 +53,10 @@ pub(crate) async fn run(options: &Options) -> Outcome {
         let settings = ReplierSettings {
             // With its name, one that comes back takes up its own partitions and transactions.
             instance_id: format!("replica-{number}"),
-            transactions: TransactionSettings { enabled: true, ..Default::default() },
+            transactions: TransactionSettings {
+                enabled: !options.without_transactions,
+                ..TransactionSettings::default()
+            },
             ..ReplierSettings::default()
         };
         let orders = cluster.orders(&settings.instance_id, TOPIC, &settings);

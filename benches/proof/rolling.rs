@@ -36,7 +36,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1)]
     handler_ms: u64,
     /// The group protocol.
-    #[arg(long, value_enum, default_value_t = Protocol::Classic)]
+    #[arg(long, value_enum, default_value_t = Protocol::Consumer)]
     protocol: Protocol,
     /// Whether replicas keep their names, and so their partitions, over a restart.
     #[arg(long = "static", action = clap::ArgAction::Set, default_value_t = true)]
