@@ -17,6 +17,9 @@ use crate::tally::Tally;
 
 const PARTITIONS: i32 = 4;
 const KEYS: u64 = 1_000;
+/// So many requests with the same key come together: else they would be so far apart that no lane
+/// could bring them out of order.
+const TOGETHER: u64 = 4;
 const TIMES: f64 = 10.0;
 const WARM_UP: Duration = Duration::from_secs(2);
 
@@ -113,7 +116,8 @@ impl Options {
 
 /// Keys take turns, and each partition has as many of them.
 fn question(number: u64) -> Question {
-    let (key, turn) = (number % KEYS, number / KEYS);
+    let (turn, place) = (number / TOGETHER, number % TOGETHER);
+    let (key, place) = (turn % KEYS, turn / KEYS * TOGETHER + place);
     let partition = i32::try_from(key).unwrap_or_default() % PARTITIONS;
-    Question::new(format!("k{key}/{turn}")).key(format!("k{key}")).partition(partition)
+    Question::new(format!("k{key}/{place}")).key(format!("k{key}")).partition(partition)
 }
