@@ -4,7 +4,7 @@
 use antiphon::config::{DedupeSettings, DedupeStore, ReplierSettings, TransactionSettings};
 use antiphon::{Call, CallErrorKind};
 use clap::{Args, ValueEnum};
-use futures::future::try_join_all;
+use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::Outcome;
@@ -84,11 +84,22 @@ pub(crate) async fn run(options: &Options) -> Outcome {
         }
         // Each case mostly waits until the group has noticed the death, so they run side by side.
         let cases = POINTS.map(|point| case(&cluster, *mode, point));
-        for (point, (ended, again)) in POINTS.into_iter().zip(try_join_all(cases).await?) {
-            let expected = expected(*mode, point);
-            let kept = ended == expected;
-            report.promise(format!("{mode:?} {point:?}: {ended:?}, not {expected:?}"), kept);
-            table.push(row(*mode, point, &ended, again, kept));
+        for (point, ended) in POINTS.into_iter().zip(join_all(cases).await) {
+            let named = json!({ "mode": format!("{mode:?}"), "killed": format!("{point:?}") });
+            let (figures, kept) = match ended {
+                Ok((ended, again)) => {
+                    let expected = expected(*mode, point);
+                    let kept = ended == expected;
+                    report
+                        .promise(format!("{mode:?} {point:?}: {ended:?}, not {expected:?}"), kept);
+                    (ended.figures(again), kept)
+                }
+                Err(error) => {
+                    report.promise(format!("{mode:?} {point:?}: {error}"), false);
+                    (json!({ "error": error.to_string() }), false)
+                }
+            };
+            table.push(json!({ "case": named, "came_to": figures, "kept": kept }));
         }
     }
     report.figure("cases", table);
@@ -220,14 +231,13 @@ async fn outcome(call: &mut Call<Done>) -> String {
     }
 }
 
-fn row(mode: Mode, point: Point, ended: &Ended, again: bool, kept: bool) -> Value {
-    json!({
-        "mode": format!("{mode:?}").to_lowercase(),
-        "killed": format!("{point:?}"),
-        "handled_again": again,
-        "effects": ended.runs,
-        "replies": ended.replies,
-        "caller": ended.caller,
-        "kept": kept,
-    })
+impl Ended {
+    fn figures(&self, again: bool) -> Value {
+        json!({
+            "handled_again": again,
+            "effects": self.runs,
+            "replies": self.replies,
+            "caller": self.caller,
+        })
+    }
 }
