@@ -4,9 +4,10 @@
 ARGS ?=
 SUITES ?=
 CHURN_SECONDS ?= 60
+PROOF_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test model million flood churn lint lint-fmt lint-clippy lint-doc lint-deny lint-shell fmt audit check-deploy
+.PHONY: help setup demo test model million flood churn proof rolling crash-points exactly-once lanes hostile scale-out lint lint-fmt lint-clippy lint-doc lint-deny lint-shell fmt audit check-deploy
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +38,34 @@ million: ## Hold a million calls in flight on real Kafka, and measure what one c
 flood: ## Send 100,000 forged replies a second at a requester on real Kafka
 	@scripts/setup.sh test
 	cargo bench --locked --bench soak -- flood
+
+proof: ## Prove what the replier promises on real Kafka: all of the six below, one line of JSON each
+	@scripts/setup.sh test
+	@scripts/proof.sh
+
+rolling: ## Restart three repliers in turn under 5,000 requests a second (PROOF_ARGS="--protocol consumer")
+	@scripts/setup.sh test
+	@scripts/proof.sh rolling $(PROOF_ARGS)
+
+crash-points: ## Kill a replier at each of several points of a request
+	@scripts/setup.sh test
+	@scripts/proof.sh crash-points $(PROOF_ARGS)
+
+exactly-once: ## Kill repliers that answer in transactions, and count committed replies
+	@scripts/setup.sh test
+	@scripts/proof.sh exactly-once $(PROOF_ARGS)
+
+lanes: ## Compare the lane by key with that by partition, and check the order of each key
+	@scripts/setup.sh test
+	@scripts/proof.sh lanes $(PROOF_ARGS)
+
+hostile: ## Mix in handlers that hang, panic and block, and poison (PROOF_ARGS="--seconds 60")
+	@scripts/setup.sh test
+	@scripts/proof.sh hostile $(PROOF_ARGS)
+
+scale-out: ## Measure 1, 2 and 4 repliers
+	@scripts/setup.sh test
+	@scripts/proof.sh scale-out $(PROOF_ARGS)
 
 lint: lint-fmt lint-clippy lint-doc lint-deny lint-shell ## Check format, lints, documentation, dependencies and scripts
 

@@ -32,10 +32,12 @@ pub(crate) fn join(
     }
     // With the newer group protocol (KIP-848) the broker decides on these, and the client refuses
     // them. A replier that dies takes its callers' time until the group notices, so that is soon;
-    // heartbeats do not depend on handlers.
+    // heartbeats do not depend on handlers. The others hear of a rebalance with their next
+    // heartbeat, and until all have heard, partitions that are given up are nobody's.
     if kafka.properties.get("group.protocol").is_none_or(|protocol| protocol == "classic") {
         own.push(("partition.assignment.strategy", "cooperative-sticky"));
         own.push(("session.timeout.ms", "10000"));
+        own.push(("heartbeat.interval.ms", "500"));
     }
     let config = kafka.consumer(&own);
     let observer = assignment.observer.clone();
