@@ -10,6 +10,7 @@
 //! | [`config`] | layered configuration and presets |
 //! | [`kafka`] | what both sides need of the Kafka client |
 //! | [`blocking`] | a thread for what blocks, awaited |
+//! | [`payloads`] | payloads that are too large for a topic |
 //! | [`metrics`] | the names and types of all metrics |
 
 pub mod blocking;
@@ -21,6 +22,7 @@ pub mod inherited;
 pub mod kafka;
 pub mod metrics;
 pub mod outcome;
+pub mod payloads;
 pub mod request;
 pub mod status;
 pub mod wire;

@@ -238,6 +238,7 @@ fn ended(record: &BorrowedMessage<'_>, headers: &mut ReplyHeaders<'_>) -> Ended 
             headers: headers.take_application(),
             partition: record.partition(),
             offset: record.offset(),
+            claim: headers.claim().map(Bytes::copy_from_slice),
         }),
         code => Err(Failure::executed(CallErrorKind::Status(
             Status::new(code, headers.error_message()).with_details(payload),

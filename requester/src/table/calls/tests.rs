@@ -150,7 +150,7 @@ impl Pair {
 
     fn acknowledge(&mut self, at: usize) {
         let made = &mut self.made[at];
-        self.calls.acknowledged(made.call, Position { partition: 0, offset: 0 });
+        self.calls.acknowledged(made.call, Position { partition: 0, offset: 0, claim: None });
         if made.lingers {
             made.lingers = false;
             self.records_due += 1;
@@ -258,7 +258,14 @@ fn end(ended: &Ended) -> End {
 }
 
 fn good() -> Reply {
-    Reply { payload: Bytes::new(), key: None, headers: Headers::new(), partition: 0, offset: 0 }
+    Reply {
+        payload: Bytes::new(),
+        key: None,
+        headers: Headers::new(),
+        partition: 0,
+        offset: 0,
+        claim: None,
+    }
 }
 
 fn event() -> impl Strategy<Value = Event> {
