@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use antiphon_common::Deadline;
+use antiphon_common::payloads::PayloadId;
 use antiphon_common::wire::Headers;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
@@ -136,6 +137,8 @@ pub struct RawReply {
     pub content_type: Option<Cow<'static, str>>,
     /// Headers of the application's own.
     pub headers: Headers,
+    /// Where the payload is, if it is in a store and not here.
+    pub(crate) claim: Option<PayloadId>,
 }
 
 impl RawReply {

@@ -20,6 +20,8 @@ pub(crate) struct Incoming {
     pub(crate) context: Context,
     /// `None` if nobody waits for an answer.
     pub(crate) reply_to: Option<ReplyTo>,
+    /// The claim check of a payload that is in a store.
+    pub(crate) claim: Option<Bytes>,
     /// What is wrong with it, if no handler may see it.
     pub(crate) fault: Option<Status>,
     /// Its place in the table of its partition, if it may be cancelled.
@@ -70,6 +72,7 @@ pub(crate) struct Parsed {
     request: RawRequest,
     context: Context,
     reply_to: ReplyTo,
+    claim: Option<Bytes>,
     fault: Option<Status>,
     cancellable: bool,
 }
@@ -126,6 +129,7 @@ impl RecordReader {
                 cancelled: None,
             },
             reply_to,
+            claim: headers.claim().map(Bytes::copy_from_slice),
             fault: fault.map(|fault| Status::invalid_argument(fault.to_string())),
             cancellable: headers.is_cancellable(),
         })
@@ -150,11 +154,11 @@ impl RecordReader {
 impl Parsed {
     /// In a box, since it is handed from the polling thread to the lane to a task.
     pub(crate) fn taken(self, taken: Taken, cancellations: &Arc<Cancellations>) -> Box<Incoming> {
-        let Self { request, mut context, reply_to, fault, cancellable } = self;
+        let Self { request, mut context, reply_to, claim, fault, cancellable } = self;
         let cancellable = cancellable
             .then(|| Box::new(cancellations.register(Bytes::clone(&context.correlation_id))));
         context.cancelled = cancellable.as_ref().map(|request| request.token().clone());
         let reply_to = Some(reply_to);
-        Box::new(Incoming { request, context, reply_to, fault, cancellable, taken })
+        Box::new(Incoming { request, context, reply_to, claim, fault, cancellable, taken })
     }
 }

@@ -150,7 +150,7 @@ impl Pair {
 
     fn acknowledge(&mut self, at: usize) {
         let made = &mut self.made[at];
-        self.calls.acknowledged(made.call, Position { partition: 0, offset: 0, claim: None });
+        self.calls.acknowledged(made.call, Position { partition: 0, offset: 0 });
         if made.lingers {
             made.lingers = false;
             self.records_due += 1;
