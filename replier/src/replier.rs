@@ -9,6 +9,7 @@ use antiphon_common::blocking::on_own_thread;
 use antiphon_common::config::{KafkaSettings, ReplierSettings};
 use antiphon_common::kafka::{LogGate, Observer, TopicError};
 use antiphon_common::metrics::ReplierMetrics;
+use antiphon_common::payloads::LargePayloads;
 use rdkafka::error::KafkaError;
 
 use crate::handlers::router::Router;
@@ -37,6 +38,7 @@ pub struct ReplierBuilder {
     metrics: ReplierMetrics,
     readiness: Readiness,
     on_beat: Arc<dyn Fn() + Send + Sync>,
+    large: Option<LargePayloads>,
 }
 
 /// A replier could not start, or had to end.
@@ -74,6 +76,7 @@ impl Replier {
             metrics: ReplierMetrics::new(),
             readiness: Readiness::new(|_| {}),
             on_beat: Arc::new(|| {}),
+            large: None,
         }
     }
 }
@@ -126,6 +129,14 @@ impl ReplierBuilder {
         self
     }
 
+    /// Keeps large payloads of replies in a store, and takes those of requests from it (the "claim
+    /// check" pattern). The items of streams are never kept there.
+    #[must_use]
+    pub fn large_payloads(mut self, large: LargePayloads) -> Self {
+        self.large = Some(large);
+        self
+    }
+
     /// Runs the replier until `shutdown` is ready, then drains: intake stops, requests that were
     /// taken in are answered within the drain time, their offsets are committed, and the replier
     /// leaves its group.
@@ -134,7 +145,7 @@ impl ReplierBuilder {
     /// [`RunError`] if it cannot start, fails for good, or is not done in the drain time.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         self.check()?;
-        let Self { kafka, settings, router, metrics, readiness, on_beat } = self;
+        let Self { kafka, settings, router, metrics, readiness, on_beat, large } = self;
         let readiness = Arc::new(readiness);
         let (topics, drain) = (router.topics(), settings.drain());
         let policy = ReplyPolicy::new(&topics, &settings.allow_reply_to)
@@ -150,6 +161,7 @@ impl ReplierBuilder {
             metrics: metrics.clone(),
             settings: settings.clone(),
             gate: LogGate::default(),
+            large,
         }));
         let stop = Arc::new(AtomicBool::new(false));
         let intake = {

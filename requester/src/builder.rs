@@ -187,6 +187,7 @@ impl RequesterBuilder {
             POLL_PATIENCE,
             calls.metrics().ticket_scans.clone(),
         );
+        let redeems = large.is_some();
         let session = Session {
             calls: Arc::clone(&calls),
             kafka: kafka.clone(),
@@ -208,7 +209,7 @@ impl RequesterBuilder {
             move || calls.run_deadlines()
         })?;
         let (positioned, position) = oneshot::channel();
-        let replies = Replies { kafka, settings, observer, inbox, calls };
+        let replies = Replies { kafka, settings, observer, inbox, calls, redeems };
         spawn("antiphon-replies", move || read_replies(&replies, positioned))?;
         if lazy {
             return Ok(requester);

@@ -38,6 +38,9 @@ examples! {
          stopped rendering sunset",
     ];
     chain prints ["ordered, 12 left of widgets"];
+    large_payloads prints [
+        "the handler has 5000000 bytes\n5000000 bytes came back; the last is Some(1)",
+    ];
     lazy_start prints [
         "started\n",
         "no broker has answered since the start (the request was not sent)",

@@ -4,9 +4,13 @@
 use antiphon_common::payloads::PayloadStoreError;
 use antiphon_common::{Code, Deadline, Status};
 
+use bytes::Bytes;
+
 use super::serve::{Outcome, Service};
 use crate::handlers::context::RawReply;
 use crate::intake::incoming::Incoming;
+use crate::intake::tracker::Taken;
+use crate::sending::outgoing::Recipient;
 
 impl Service {
     /// The request with its payload, or with what is wrong with it.
@@ -24,18 +28,29 @@ impl Service {
         incoming
     }
 
-    /// What the request came to, with a claim check in the place of a large payload.
-    pub(crate) async fn checked_in(&self, outcome: Outcome, deadline: Option<Deadline>) -> Outcome {
-        let Outcome::Replied(reply) = outcome else { return outcome };
-        let large = self.large.as_ref().filter(|large| large.is_large(reply.payload.len()));
-        let Some(large) = large else { return Outcome::Replied(reply) };
-        match large.check_in(reply.payload.clone(), self.give_up(deadline)).await {
-            Ok(id) => {
-                let payload = bytes::Bytes::new();
-                Outcome::Replied(RawReply { payload, claim: Some(id), ..reply })
+    /// Sends what a request came to, with a claim check in the place of a large payload.
+    pub(crate) async fn dispose_large(
+        &self,
+        outcome: Outcome,
+        to: Option<Recipient>,
+        taken: Taken,
+    ) {
+        let outcome = match (outcome, &self.large, &to) {
+            (Outcome::Replied(reply), Some(large), Some(to))
+                if large.is_large(reply.payload.len()) =>
+            {
+                let by = self.give_up(Some(to.deadline));
+                match large.check_in(reply.payload.clone(), by).await {
+                    Ok(id) => {
+                        let payload = Bytes::new();
+                        Outcome::Replied(RawReply { payload, claim: Some(id), ..reply })
+                    }
+                    Err(error) => Outcome::Failed(status(&error, Code::ResourceExhausted)),
+                }
             }
-            Err(error) => Outcome::Failed(status(&error, Code::ResourceExhausted)),
-        }
+            (outcome, ..) => outcome,
+        };
+        self.dispose(outcome, to, taken);
     }
 
     /// Until when a store is waited for: for as long as the caller waits, and no longer than a

@@ -8,6 +8,7 @@ use antiphon_common::config::ReplierSettings;
 use antiphon_common::inherited::within;
 use antiphon_common::kafka::LogGate;
 use antiphon_common::metrics::ReplierMetrics;
+use antiphon_common::payloads::LargePayloads;
 use antiphon_common::{Code, Deadline, Status};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -30,6 +31,8 @@ pub(crate) struct Service {
     pub(crate) metrics: ReplierMetrics,
     pub(crate) settings: ReplierSettings,
     pub(crate) gate: LogGate,
+    /// Large payloads are kept in a store.
+    pub(crate) large: Option<LargePayloads>,
 }
 
 /// A handler that was found and given its request.
@@ -70,7 +73,10 @@ enum Work {
 
 impl Service {
     /// Answers a request, whatever happens to its handler.
-    pub(crate) async fn serve(&self, incoming: Box<Incoming>, slot: Slot) {
+    pub(crate) async fn serve(&self, mut incoming: Box<Incoming>, slot: Slot) {
+        if incoming.claim.is_some() {
+            incoming = Box::pin(self.with_payload(incoming)).await;
+        }
         let Some(Started { begun, to, cancellable, taken }) = self.start(incoming) else { return };
         let outcome = match begun {
             Ok((begun, Work::Once(handler))) => self.finish(begun, handler, cancellable).await,
@@ -80,11 +86,14 @@ impl Service {
             Err(outcome) => outcome,
         };
         drop(slot);
+        if self.large.is_some() {
+            return Box::pin(self.dispose_large(outcome, to, taken)).await;
+        }
         self.dispose(outcome, to, taken);
     }
 
     /// Sends what a request came to.
-    fn dispose(&self, outcome: Outcome, to: Option<Recipient>, taken: Taken) {
+    pub(super) fn dispose(&self, outcome: Outcome, to: Option<Recipient>, taken: Taken) {
         let answer = match outcome {
             Outcome::Replied(reply) => Ok(reply),
             Outcome::Failed(status) | Outcome::Expired(status) => Err(status),
@@ -97,7 +106,7 @@ impl Service {
 
     /// The request moves into the handler's own future here, so that the one above stays small.
     fn start(&self, incoming: Box<Incoming>) -> Option<Started> {
-        let Incoming { request, context, reply_to, fault, mut cancellable, taken } = *incoming;
+        let Incoming { request, context, reply_to, fault, mut cancellable, taken, .. } = *incoming;
         if cancellable.as_mut().is_some_and(|request| !request.begin()) {
             taken.complete();
             return None;
@@ -226,6 +235,7 @@ mod tests {
             metrics,
             settings: ReplierSettings::default(),
             gate: LogGate::default(),
+            large: None,
         }
     }
 
@@ -292,6 +302,7 @@ mod tests {
             request: request(),
             context: context(None),
             reply_to: Some(reply_to),
+            claim: None,
             fault: None,
             cancellable: Some(Box::new(cancellable)),
             taken: tracker.take(0).expect("new"),

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use antiphon_common::CorrelationId;
-use antiphon_common::payloads::PayloadStoreError;
 
 use super::error::{CallError, CallErrorKind, Failure};
 use super::name::Name;
@@ -24,10 +23,6 @@ impl Ending {
     pub(crate) fn decode<T>(self, decode: Decode<T>) -> Result<T, CallError> {
         let Self { ended, topic, id, started } = self;
         let answer = ended.and_then(|reply| {
-            if reply.claim.is_some() {
-                let none = CallErrorKind::LargePayload(PayloadStoreError::NoStore);
-                return Err(Failure::executed(none));
-            }
             decode(reply).map_err(|error| Failure::executed(CallErrorKind::Decode(error)))
         });
         answer.map_err(|failure| CallError::new(failure, topic, id, started.elapsed()))
