@@ -10,6 +10,7 @@
 //! | `replier` | the side that answers | yes |
 //! | `avro` | the codec `Avro`, with the schema derived from the type | no |
 //! | `admin` | an HTTP server for `/metrics`, `/livez` and `/readyz` | no |
+//! | `object-store` | a store of large payloads in any object storage | no |
 //! | `store` | a store of pending requests in one file | no |
 
 #[cfg(doctest)]
@@ -19,7 +20,7 @@ mod docs;
 pub use antiphon_admin as admin;
 pub use antiphon_common::{
     Code, Codec, CodecError, CorrelationId, Deadline, InstanceId, Json, Outcome, Raw, Request,
-    Status, blocking, config, kafka, metrics, service, wire,
+    Status, blocking, config, kafka, metrics, payloads, service, wire,
 };
 pub use antiphon_derive::Request;
 #[cfg(feature = "replier")]

@@ -11,6 +11,7 @@
 //! | [`kafka`] | what both sides need of the Kafka client |
 //! | [`backoff`] | how long to wait before the next try |
 //! | [`blocking`] | a thread for what blocks, awaited |
+//! | [`payloads`] | payloads that are too large for a topic |
 //! | [`metrics`] | the names and types of all metrics |
 //! | [`service`] | what a replier says of itself |
 
@@ -24,6 +25,7 @@ pub mod inherited;
 pub mod kafka;
 pub mod metrics;
 pub mod outcome;
+pub mod payloads;
 pub mod request;
 pub mod service;
 pub mod status;

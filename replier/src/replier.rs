@@ -9,6 +9,7 @@ use antiphon_common::blocking::on_own_thread;
 use antiphon_common::config::{KafkaSettings, ReplierSettings};
 use antiphon_common::kafka::{LogGate, Observer, TopicError};
 use antiphon_common::metrics::ReplierMetrics;
+use antiphon_common::payloads::LargePayloads;
 use futures::future::BoxFuture;
 use rdkafka::error::KafkaError;
 
@@ -41,6 +42,7 @@ pub struct ReplierBuilder {
     readiness: Readiness,
     on_beat: Arc<dyn Fn() + Send + Sync>,
     end_now: BoxFuture<'static, ()>,
+    large: Option<LargePayloads>,
 }
 
 /// A replier could not start, or had to end.
@@ -95,6 +97,7 @@ impl Replier {
             readiness: Readiness::new(|_| {}),
             on_beat: Arc::new(|| {}),
             end_now: Box::pin(std::future::pending()),
+            large: None,
         }
     }
 }
@@ -158,6 +161,14 @@ impl ReplierBuilder {
         self
     }
 
+    /// Keeps large payloads of replies in a store, and takes those of requests from it (the "claim
+    /// check" pattern). The items of streams are never kept there.
+    #[must_use]
+    pub fn large_payloads(mut self, large: LargePayloads) -> Self {
+        self.large = Some(large);
+        self
+    }
+
     /// Runs the replier until `shutdown` is ready, then drains: intake stops, requests that were
     /// taken in are answered within the drain time, their offsets are committed, and the replier
     /// leaves its group.
@@ -166,7 +177,7 @@ impl ReplierBuilder {
     /// [`RunError`] if it cannot start, fails for good, or is not done in the drain time.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         self.check()?;
-        let Self { kafka, settings, router, metrics, readiness, on_beat, end_now } = self;
+        let Self { kafka, settings, router, metrics, readiness, on_beat, end_now, large } = self;
         let readiness = Arc::new(readiness);
         let (topics, drain) = (router.topics(), settings.drain());
         let failures = Failures::new(&topics, &settings)
@@ -193,6 +204,7 @@ impl ReplierBuilder {
             settings: settings.clone(),
             failures: Arc::clone(&failures),
             gate: LogGate::default(),
+            large,
         }));
         let stop = Arc::new(Stop::default());
         let intake = {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use antiphon_common::config::{KafkaSettings, ReplyPartition, RequesterSettings, WhenFull};
 use antiphon_common::kafka::{Observer, WantedTopic, ensure_topics};
 use antiphon_common::metrics::RequesterMetrics;
+use antiphon_common::payloads::LargePayloads;
 use tokio::sync::oneshot;
 
 use crate::attempts::RetryBudget;
@@ -44,6 +45,7 @@ pub struct RequesterBuilder {
     metrics: RequesterMetrics,
     ticket_key: Option<TicketKey>,
     store: Option<Arc<dyn PendingStore>>,
+    large: Option<LargePayloads>,
 }
 
 impl RequesterBuilder {
@@ -56,6 +58,7 @@ impl RequesterBuilder {
             metrics: RequesterMetrics::new(),
             ticket_key: None,
             store: None,
+            large: None,
         }
     }
 
@@ -130,6 +133,14 @@ impl RequesterBuilder {
         self
     }
 
+    /// Keeps large payloads of requests in a store, and takes those of replies from it (the "claim
+    /// check" pattern). Calls then take a task each. Replies of streams are never kept there.
+    #[must_use]
+    pub fn large_payloads(mut self, large: LargePayloads) -> Self {
+        self.large = Some(large);
+        self
+    }
+
     /// Starts the requester.
     ///
     /// It is ready when this returns: the reply reader has an explicit position in each of its
@@ -140,7 +151,7 @@ impl RequesterBuilder {
     /// within `start_timeout_ms`. A lazy start fails for wrong settings only.
     pub async fn build(self) -> Result<Requester, BuildError> {
         self.check()?;
-        let Self { kafka, settings, reply_topic, wanted, metrics, ticket_key, store } = self;
+        let Self { kafka, settings, reply_topic, wanted, metrics, ticket_key, store, large } = self;
         if !wanted.is_empty() {
             ensure_topics(&kafka, &wanted, settings.start_timeout())
                 .await
@@ -176,6 +187,7 @@ impl RequesterBuilder {
             POLL_PATIENCE,
             calls.metrics().ticket_scans.clone(),
         );
+        let redeems = large.is_some();
         let session = Session {
             calls: Arc::clone(&calls),
             kafka: kafka.clone(),
@@ -187,6 +199,7 @@ impl RequesterBuilder {
             redeemer,
             ticket_key,
             store,
+            large,
         };
         // From here on the session's drop ends the threads that are started below.
         let requester = Requester::new(session);
@@ -196,7 +209,7 @@ impl RequesterBuilder {
             move || calls.run_deadlines()
         })?;
         let (positioned, position) = oneshot::channel();
-        let replies = Replies { kafka, settings, observer, inbox, calls };
+        let replies = Replies { kafka, settings, observer, inbox, calls, redeems };
         spawn("antiphon-replies", move || read_replies(&replies, positioned))?;
         if lazy {
             return Ok(requester);

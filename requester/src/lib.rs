@@ -7,6 +7,7 @@
 //! | `answers` | other ways to take answers: streams, a queue, scatter-gather |
 //! | `attempts` | calls that are made more than once, or later |
 //! | `ticket`, `redeem`, `store` | replies that are taken later, perhaps by another process |
+//! | `claim_check` | payloads that are kept in a store since they are too large for a record |
 //! | `table` | the calls in flight: a pure table, its shards and caps, and every way a call ends |
 //! | `routing` | which reply partitions are read, by whom, and the lease on one of them |
 //! | `producers`, `deliveries` | requests go out, and are reported if they fail to |
@@ -19,6 +20,7 @@ pub mod blocking;
 mod build_error;
 mod builder;
 mod call;
+mod claim_check;
 mod deliveries;
 mod producers;
 mod redeem;

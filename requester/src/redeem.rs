@@ -1,13 +1,16 @@
 //! Tickets at the requester: polled, waited for, resumed, and settled.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use antiphon_common::payloads::LargePayloads;
 use antiphon_common::{CorrelationId, Deadline};
 use futures::{Stream, StreamExt};
 
 use crate::call::{CallError, Failure, Name, Reply};
+use crate::claim_check;
 use crate::requester::Requester;
 use crate::store::{Entry, StoreError};
+use crate::table::Ended;
 use crate::ticket::Ticket;
 
 /// A request of an earlier process that was still pending, and how it ended.
@@ -32,7 +35,10 @@ impl Requester {
     /// be read, or the ticket is refused.
     pub async fn poll(&self, ticket: &Ticket) -> Result<Option<Reply>, CallError> {
         let started = Instant::now();
-        let polled = self.0.redeemer.poll(ticket).await;
+        let polled = match self.0.redeemer.poll(ticket).await {
+            Ok(Some(reply)) => Payloads::of(self).redeem(Ok(reply)).await.map(Some),
+            other => other,
+        };
         polled.map_err(|failure| error(failure, ticket, started))
     }
 
@@ -51,7 +57,7 @@ impl Requester {
     /// As [`Requester::poll`].
     pub async fn wait_until(&self, ticket: &Ticket, until: Deadline) -> Result<Reply, CallError> {
         let started = Instant::now();
-        let waited = self.0.redeemer.wait(ticket, until).await;
+        let waited = Payloads::of(self).redeem(self.0.redeemer.wait(ticket, until).await).await;
         waited.map_err(|failure| error(failure, ticket, started))
     }
 
@@ -63,7 +69,7 @@ impl Requester {
     ) -> impl Stream<Item = (Ticket, Result<Reply, CallError>)> + Send + Unpin + 'static {
         let started = Instant::now();
         let until = Deadline::after(Deadline::MAX_TIMEOUT);
-        let ended = self.0.redeemer.wait_all(tickets, until);
+        let ended = Payloads::of(self).redeem_all(self.0.redeemer.wait_all(tickets, until));
         Box::pin(ended.map(move |(ticket, ended)| {
             let ended = ended.map_err(|failure| error(failure, &ticket, started));
             (ticket, ended)
@@ -90,7 +96,7 @@ impl Requester {
         let me = self.instance();
         entries.retain(|entry| entry.correlation_id.instance() != me);
         let until = Deadline::after(Deadline::MAX_TIMEOUT);
-        let ended = self.0.redeemer.wait_all(entries, until);
+        let ended = Payloads::of(self).redeem_all(self.0.redeemer.wait_all(entries, until));
         Ok(Box::pin(ended.map(move |(entry, ended)| {
             let id = entry.correlation_id;
             let answer = ended.map_err(|failure| {
@@ -116,4 +122,36 @@ impl Requester {
 fn error(failure: Failure, ticket: &Ticket, started: Instant) -> CallError {
     let topic = Name::from(ticket.request().topic.clone());
     CallError::new(failure, topic, Some(ticket.correlation_id()), started.elapsed())
+}
+
+/// Takes payloads out of their store. It does not keep the requester alive.
+#[derive(Clone)]
+struct Payloads {
+    large: Option<LargePayloads>,
+    timeout: Duration,
+}
+
+impl Payloads {
+    /// How many are taken out at once.
+    const AT_ONCE: usize = 16;
+
+    fn of(requester: &Requester) -> Self {
+        let session = &requester.0;
+        Self { large: session.large.clone(), timeout: session.settings.timeout() }
+    }
+
+    async fn redeem(&self, ended: Ended) -> Ended {
+        claim_check::redeem(self.large.as_ref(), ended?, Deadline::after(self.timeout)).await
+    }
+
+    fn redeem_all<K: Send + 'static>(
+        self,
+        ended: impl Stream<Item = (K, Ended)> + Send + 'static,
+    ) -> impl Stream<Item = (K, Ended)> + Send + 'static {
+        let taken = ended.map(move |(of, ended)| {
+            let payloads = self.clone();
+            async move { (of, payloads.redeem(ended).await) }
+        });
+        taken.buffer_unordered(Self::AT_ONCE)
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use antiphon_common::blocking::on_own_thread;
 use antiphon_common::config::{KafkaSettings, RequesterSettings};
+use antiphon_common::payloads::LargePayloads;
 
 use crate::attempts::RetryBudget;
 use crate::producers::Producers;
@@ -27,6 +28,7 @@ pub(crate) struct Session {
     pub(crate) redeemer: Redeemer,
     pub(crate) ticket_key: Option<TicketKey>,
     pub(crate) store: Option<Arc<dyn PendingStore>>,
+    pub(crate) large: Option<LargePayloads>,
 }
 
 /// How long cancel records may take to go out, and the reports of requests that are given up.

@@ -41,6 +41,9 @@ examples! {
     lanes prints [
         "24 steps\norder 1: pay, pack, ship\norder 8: pay, pack, ship\nseveral orders at once",
     ];
+    large_payloads prints [
+        "the handler has 5000000 bytes\n5000000 bytes came back; the last is Some(1)",
+    ];
     lazy_start prints [
         "started\n",
         "no broker has answered since the start (the request was not sent)",

@@ -5,6 +5,7 @@ use rdkafka::message::OwnedHeaders;
 use super::caps::Meter;
 use super::request::{decimal, non_empty, put, put_application};
 use super::{Caps, HeaderFault, Headers, names};
+use crate::payloads::PayloadId;
 use crate::status::{Code, Status};
 
 /// The headers of a reply as they arrived.
@@ -14,6 +15,7 @@ pub struct ReplyHeaders<'a> {
     status: Option<&'a [u8]>,
     error: Option<&'a [u8]>,
     seq: Option<&'a [u8]>,
+    claim: Option<&'a [u8]>,
     end: bool,
     application: Headers,
 }
@@ -45,6 +47,7 @@ impl<'a> ReplyHeaders<'a> {
                 Ok(names::STATUS) => read.status = value,
                 Ok(names::ERROR) => read.error = value,
                 Ok(names::SEQ) => read.seq = value,
+                Ok(names::CLAIM) => read.claim = value,
                 Ok(names::END) => read.end = true,
                 Ok(name) if names::PROTOCOL.contains(&name) => {}
                 _ => read.application.push_wire(name, value),
@@ -86,6 +89,12 @@ impl<'a> ReplyHeaders<'a> {
         String::from_utf8_lossy(self.error.unwrap_or_default()).into_owned()
     }
 
+    /// The claim check of a payload that is not in the record, as it came.
+    #[must_use]
+    pub fn claim(&self) -> Option<&'a [u8]> {
+        self.claim
+    }
+
     /// Takes the headers that are not the protocol's.
     #[must_use]
     pub fn take_application(&mut self) -> Headers {
@@ -104,6 +113,8 @@ pub struct ReplyHeadersOut<'a> {
     pub content_type: Option<&'a str>,
     /// The place in a stream; `None` for a reply that is the only one.
     pub position: Option<StreamPosition>,
+    /// Where the payload is, if it is not in the record.
+    pub claim: Option<PayloadId>,
     /// The application's own headers.
     pub application: &'a Headers,
 }
@@ -126,6 +137,9 @@ impl ReplyHeadersOut<'_> {
             if position.end {
                 block = put(block, names::END, b"1");
             }
+        }
+        if let Some(claim) = self.claim {
+            block = put(block, names::CLAIM, claim.to_string().as_bytes());
         }
         put_application(block, self.application)
     }
@@ -152,6 +166,7 @@ mod tests {
             status: Some(&status),
             content_type: None,
             position: None,
+            claim: None,
             application: &none,
         };
         round_trip(&out, |read| {
@@ -170,6 +185,7 @@ mod tests {
             status: None,
             content_type: Some("text/plain"),
             position: Some(StreamPosition { seq: 7, end: true }),
+            claim: None,
             application: &application,
         };
         round_trip(&out, |mut read| {
@@ -190,6 +206,7 @@ mod tests {
             status: None,
             content_type: None,
             position: None,
+            claim: None,
             application: &application,
         };
         round_trip(&out, |mut read| {

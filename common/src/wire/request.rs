@@ -8,6 +8,7 @@ use super::caps::Meter;
 use super::{Caps, HeaderFault, Headers, names};
 use crate::deadline::Deadline;
 use crate::id::CorrelationId;
+use crate::payloads::PayloadId;
 
 /// The headers of a request as they arrived, not yet interpreted.
 ///
@@ -22,6 +23,7 @@ pub struct RequestHeaders<'a> {
     content_type: Option<&'a [u8]>,
     attempt: Option<&'a [u8]>,
     idempotency_key: Option<&'a [u8]>,
+    claim: Option<&'a [u8]>,
     cancellable: bool,
     cancel: bool,
     application: Headers,
@@ -49,6 +51,7 @@ impl<'a> RequestHeaders<'a> {
                 Ok(names::CONTENT_TYPE) => &mut read.content_type,
                 Ok(names::ATTEMPT) => &mut read.attempt,
                 Ok(names::IDEMPOTENCY_KEY) => &mut read.idempotency_key,
+                Ok(names::CLAIM) => &mut read.claim,
                 Ok(names::CANCELLABLE) => {
                     read.cancellable = true;
                     continue;
@@ -74,6 +77,12 @@ impl<'a> RequestHeaders<'a> {
     /// If the header is missing or empty.
     pub fn correlation_id(&self) -> Result<&'a [u8], HeaderFault> {
         non_empty(self.correlation_id, names::CORRELATION_ID)
+    }
+
+    /// The claim check of a payload that is not in the record, as it came.
+    #[must_use]
+    pub fn claim(&self) -> Option<&'a [u8]> {
+        self.claim
     }
 
     /// The topic to answer to. Nothing says yet that it is allowed.
@@ -173,6 +182,8 @@ pub struct RequestHeadersOut<'a> {
     pub attempt: u32,
     /// The caller's own key.
     pub idempotency_key: Option<&'a [u8]>,
+    /// Where the payload is, if it is not in the record.
+    pub claim: Option<PayloadId>,
     /// Whether a cancel record may follow.
     pub cancellable: bool,
     /// The application's own headers.
@@ -191,7 +202,7 @@ impl RequestHeadersOut<'_> {
     /// Writes the header block.
     #[must_use]
     pub fn write(&self) -> OwnedHeaders {
-        let mut block = OwnedHeaders::new_with_capacity(9 + self.application.len());
+        let mut block = OwnedHeaders::new_with_capacity(10 + self.application.len());
         let id = self.correlation_id.to_bytes();
         block = put(block, names::CORRELATION_ID, &id);
         block = put(block, names::REPLY_TOPIC, self.reply_topic.as_bytes());
@@ -210,6 +221,9 @@ impl RequestHeadersOut<'_> {
         }
         if let Some(key) = self.idempotency_key {
             block = put(block, names::IDEMPOTENCY_KEY, key);
+        }
+        if let Some(claim) = self.claim {
+            block = put(block, names::CLAIM, claim.to_string().as_bytes());
         }
         if self.cancellable {
             block = put(block, names::CANCELLABLE, b"1");
@@ -282,6 +296,7 @@ mod tests {
             content_type: Some("application/json"),
             attempt: 2,
             idempotency_key: Some(b"order-7"),
+            claim: Some(PayloadId::random()),
             cancellable: true,
             application: &application,
         };

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use antiphon_common::Deadline;
+use antiphon_common::payloads::PayloadId;
 use antiphon_common::wire::Headers;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,8 @@ pub struct Context {
     pub(crate) attempt: u32,
     pub(crate) runs: u32,
     pub(crate) idempotency_key: Option<Bytes>,
+    /// The claim check of a payload that is in a store.
+    pub(crate) claim: Option<Bytes>,
     /// Of requests that may be cancelled.
     pub(crate) cancelled: Option<CancellationToken>,
 }
@@ -145,6 +148,8 @@ pub struct RawReply {
     pub content_type: Option<Cow<'static, str>>,
     /// Headers of the application's own.
     pub headers: Headers,
+    /// Where the payload is, if it is in a store and not here.
+    pub(crate) claim: Option<PayloadId>,
 }
 
 impl RawReply {

@@ -163,6 +163,7 @@ impl RecordReader {
                 deadline,
                 attempt: headers.attempt(),
                 idempotency_key: headers.idempotency_key().map(Bytes::copy_from_slice),
+                claim: headers.claim().map(Bytes::copy_from_slice),
                 ..place.context()
             },
             reply_to: Some(reply_to),
@@ -266,6 +267,7 @@ impl Place {
             attempt: 1,
             runs: self.runs.saturating_add(1),
             idempotency_key: None,
+            claim: None,
             cancelled: None,
         }
     }

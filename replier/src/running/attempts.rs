@@ -95,15 +95,16 @@ impl Service {
             if context.deadline.is_some_and(|deadline| deadline.instant() <= now) {
                 break;
             }
+            let by = self.limit(context.deadline, now);
+            begun.by = by;
             let Answering::Once(handler) = &begun.route.answering else { break };
             context.runs = context.runs.saturating_add(1);
             let handler = {
                 let _entered = self.watchdog.enter(begun.route.number);
-                handler(request.clone(), context.clone())
+                self.call(handler, request.clone(), context.clone(), by)
             };
             begun.runs += 1;
             begun.started = now;
-            begun.by = self.limit(context.deadline, now);
             self.metrics.retries("run").inc();
             ended = self.run(begun, handler).await;
         }

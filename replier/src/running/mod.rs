@@ -2,6 +2,7 @@
 
 pub(crate) mod attempts;
 pub(crate) mod dispose;
+pub(crate) mod large;
 pub(crate) mod serve;
 pub(crate) mod streaming;
 pub(crate) mod watchdog;

@@ -6,6 +6,7 @@ use std::time::Instant;
 use antiphon_common::config::ReplierSettings;
 use antiphon_common::kafka::LogGate;
 use antiphon_common::metrics::ReplierMetrics;
+use antiphon_common::payloads::LargePayloads;
 use antiphon_common::{Code, Deadline, Status};
 use futures::future::BoxFuture;
 
@@ -32,6 +33,8 @@ pub(crate) struct Service {
     pub(crate) failures: Arc<Failures>,
     pub(crate) gate: LogGate,
     pub(crate) watchdog: Watchdog,
+    /// Large payloads are kept in a store.
+    pub(crate) large: Option<LargePayloads>,
 }
 
 /// A handler that was found and given its request.
@@ -164,11 +167,12 @@ impl Service {
                 let again = self.failures.policy.repeats().then(|| {
                     Box::new(Again { request: request.clone(), context: context.clone() })
                 });
-                (by, Work::Once(handler(request, context), again))
+                (by, Work::Once(self.call(handler, request, context, by), again))
             }
             // A stream may well take longer than one reply, for as long as its caller waits.
             Answering::Stream(handler) => {
-                (context.deadline.unwrap_or(by), Work::Stream(handler(request, context)))
+                let by = context.deadline.unwrap_or(by);
+                (by, Work::Stream(self.call_stream(handler, request, context, by)))
             }
         };
         Ok((Begun { route: Arc::clone(route), started, by, runs: 1 }, work))
@@ -256,6 +260,7 @@ pub(crate) mod tests {
             settings,
             failures: Arc::new(failures),
             gate: LogGate::default(),
+            large: None,
             watchdog: Watchdog::start(Duration::ZERO, &[], ReplierMetrics::new()).expect("off"),
         }
     }
@@ -272,6 +277,7 @@ pub(crate) mod tests {
             attempt: 1,
             runs: 1,
             idempotency_key: None,
+            claim: None,
             cancelled: None,
         }
     }

@@ -160,15 +160,16 @@ impl Reply {
 
     fn headers(&self) -> OwnedHeaders {
         let none = Headers::new();
-        let (status, content_type, application) = match &self.answer {
-            Ok(reply) => (None, reply.content_type.as_deref(), &reply.headers),
-            Err(status) => (Some(status), None, &none),
+        let (status, claim, content_type, application) = match &self.answer {
+            Ok(reply) => (None, reply.claim, reply.content_type.as_deref(), &reply.headers),
+            Err(status) => (Some(status), None, None, &none),
         };
         ReplyHeadersOut {
             correlation_id: &self.to.correlation_id,
             status,
             content_type,
             position: self.position,
+            claim,
             application,
         }
         .write()

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use antiphon_common::backoff::random;
+use antiphon_common::payloads::LargePayloads;
 use antiphon_common::{Deadline, Outcome};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -13,6 +14,7 @@ use tokio::time::sleep;
 
 use super::{Hedge, RetryPolicy, Room};
 use crate::call::{Call, CallError, CallErrorKind, Decode, Failure, Name, Prepared, Reply, Task};
+use crate::claim_check;
 use crate::routing::Inbox;
 use crate::session::Session;
 use crate::table::{Calls, Done, Ended};
@@ -22,6 +24,8 @@ use crate::table::{Calls, Done, Ended};
 pub(crate) struct Plan {
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) hedge: Option<Hedge>,
+    /// Large payloads are kept in a store.
+    pub(crate) large: Option<LargePayloads>,
 }
 
 /// One call, whatever the number of times that it is made.
@@ -37,9 +41,9 @@ struct Attempts {
 }
 
 impl Plan {
-    /// The call is made once.
+    /// The call is made once, and nothing is to be awaited before it or after it.
     pub(crate) fn is_plain(&self) -> bool {
-        self.retry.is_none() && self.hedge.is_none()
+        self.retry.is_none() && self.hedge.is_none() && self.large.is_none()
     }
 }
 
@@ -123,7 +127,16 @@ impl Session {
 }
 
 impl Attempts {
-    async fn run(&self) -> Ended {
+    async fn run(mut self) -> Ended {
+        if let Some(large) = &self.plan.large {
+            let kept = claim_check::check_in(large, &mut self.prepared, self.deadline).await;
+            kept.inspect_err(|_| self.calls.count_not_sent())?;
+        }
+        let reply = self.all().await?;
+        claim_check::redeem(self.plan.large.as_ref(), reply, self.deadline).await
+    }
+
+    async fn all(&self) -> Ended {
         if let Some(session) = self.session.upgrade() {
             session.retries.deposit(Instant::now());
         }

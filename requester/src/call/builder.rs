@@ -39,7 +39,8 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
     pub(crate) fn new(session: &'r Arc<Session>, ask: A) -> Self {
         let settings = &session.settings;
         let options = Options::new(settings.timeout(), settings.cancel_requests);
-        Self { session, ask, options, plan: Plan::default(), cancel_on: None, note: Bytes::new() }
+        let plan = Plan { large: session.large.clone(), ..Plan::default() };
+        Self { session, ask, options, plan, cancel_on: None, note: Bytes::new() }
     }
 
     /// Sends the request to another topic than its type names: to one for urgent requests, say.
@@ -245,6 +246,7 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
                     endpoint: endpoint.as_ref(),
                     content_type: content_type.as_ref(),
                     payload,
+                    claim: None,
                     attempt: 1,
                     options,
                 };
@@ -277,7 +279,7 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
             .ask
             .into_payload()
             .map_err(|error| Failure::not_sent(CallErrorKind::Encode(error)))?;
-        Ok(Prepared { topic, endpoint, content_type, payload, options: self.options })
+        Ok(Prepared { topic, endpoint, content_type, payload, claim: None, options: self.options })
     }
 
     pub(crate) fn deadline_from(&self, now: Instant) -> Deadline {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use antiphon_common::kafka::TopicError;
+use antiphon_common::payloads::PayloadStoreError;
 use antiphon_common::{CodecError, CorrelationId, Outcome, Status};
 use rdkafka::error::KafkaError;
 
@@ -68,6 +69,9 @@ pub enum CallErrorKind {
     },
     /// The reply topic could not be read to its end in time; the text says why.
     RepliesUnread(String),
+    /// A payload that is kept in a store of its own could not be put there, or not be taken out. Of
+    /// streams and of anonymous replies it never is.
+    LargePayload(PayloadStoreError),
     /// The store of pending requests failed.
     Store(StoreError),
     /// The caller's cancellation token was cancelled.
@@ -215,6 +219,7 @@ impl fmt::Display for CallErrorKind {
                  {earliest}; redeem tickets earlier, or raise `retention.ms` of the reply topic"
             ),
             Self::RepliesUnread(why) => write!(f, "cannot read the reply topic: {why}"),
+            Self::LargePayload(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Cancelled => f.write_str("the call was cancelled"),
             Self::NotPositioned => f.write_str(
@@ -253,6 +258,7 @@ impl std::error::Error for CallError {
             CallErrorKind::Produce(error) => Some(error),
             CallErrorKind::RequestTopic(error) => Some(error),
             CallErrorKind::Ticket(error) => Some(error),
+            CallErrorKind::LargePayload(error) => Some(error),
             CallErrorKind::Store(error) => Some(error),
             CallErrorKind::Encode(error) | CallErrorKind::Decode(error) => Some(error),
             _ => None,

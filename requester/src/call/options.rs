@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use antiphon_common::payloads::PayloadId;
 use antiphon_common::wire::{Caps, Headers};
 use antiphon_common::{Deadline, inherited};
 use bytes::Bytes;
@@ -33,6 +34,8 @@ pub(crate) struct Question<'a> {
     pub(crate) endpoint: Option<&'a Name>,
     pub(crate) content_type: Option<&'a Name>,
     pub(crate) payload: &'a [u8],
+    /// Where the payload is, if it is not here.
+    pub(crate) claim: Option<PayloadId>,
     /// From 1.
     pub(crate) attempt: u32,
     pub(crate) options: &'a Options,
@@ -45,6 +48,8 @@ pub(crate) struct Prepared {
     pub(crate) endpoint: Option<Name>,
     pub(crate) content_type: Option<Name>,
     pub(crate) payload: Bytes,
+    /// Where the payload is, if it is not here.
+    pub(crate) claim: Option<PayloadId>,
     pub(crate) options: Options,
 }
 
@@ -112,6 +117,7 @@ impl Prepared {
             endpoint: self.endpoint.as_ref(),
             content_type: self.content_type.as_ref(),
             payload: &self.payload,
+            claim: self.claim,
             attempt,
             options: &self.options,
         }

@@ -82,6 +82,7 @@ impl Session {
             content_type: question.content_type.map(|name| name.as_str()),
             attempt: question.attempt,
             idempotency_key: options.idempotency_key.as_deref(),
+            claim: question.claim,
             cancellable: options.cancellable,
             application: &options.headers,
         };

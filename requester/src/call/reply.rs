@@ -18,6 +18,8 @@ pub struct Reply {
     pub partition: i32,
     /// Its offset there.
     pub offset: i64,
+    /// The claim check of a payload that is in a store and has not been taken out.
+    pub(crate) claim: Option<Bytes>,
 }
 
 impl Reply {

@@ -13,6 +13,7 @@ use super::error::{CallError, CallErrorKind, Failure};
 use super::options::Prepared;
 use super::pending::Entry;
 use crate::attempts::Room;
+use crate::claim_check;
 use crate::session::Session;
 use crate::store::{self, Acknowledged};
 use crate::table::{Done, Position};
@@ -58,7 +59,10 @@ impl<A: Ask> CallBuilder<'_, A> {
         let deadline = self.deadline_from(started);
         let note = self.note.clone();
         let submitted = match self.prepare() {
-            Ok(prepared) => session.submit(&prepared, deadline, note).await,
+            Ok(mut prepared) => match session.check_in(&mut prepared, deadline).await {
+                Ok(()) => session.submit(&prepared, deadline, note).await,
+                Err(failure) => Err(failure),
+            },
             Err(failure) => Err(failure),
         };
         submitted.map_err(|failure| CallError::new(failure, topic, None, started.elapsed()))
@@ -66,6 +70,12 @@ impl<A: Ask> CallBuilder<'_, A> {
 }
 
 impl Session {
+    async fn check_in(&self, prepared: &mut Prepared, deadline: Deadline) -> Result<(), Failure> {
+        let Some(large) = &self.large else { return Ok(()) };
+        let kept = claim_check::check_in(large, prepared, deadline).await;
+        kept.inspect_err(|_| self.calls.count_not_sent())
+    }
+
     async fn submit(
         &self,
         prepared: &Prepared,

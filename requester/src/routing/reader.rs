@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
+use antiphon_common::payloads::PayloadStoreError;
 use antiphon_common::wire::{Caps, HeaderFault, ReplyHeaders};
 use antiphon_common::{Code, CorrelationId, Status};
 use bytes::Bytes;
@@ -33,6 +34,8 @@ pub(crate) struct Reader {
     /// A lease that could not be followed yet.
     behind: Option<Moved>,
     retiring: Retiring,
+    /// Calls take large payloads out of a store.
+    redeems: bool,
     /// The number of partitions that are read, as the gauge has it.
     reading: Reading,
 }
@@ -56,6 +59,7 @@ impl Reader {
         inbox: Arc<Inbox>,
         calls: Arc<Calls>,
         moves: Option<Receiver<Moved>>,
+        redeems: bool,
     ) -> Self {
         let mut reading = Reading { count: 0, gauge: calls.metrics().reply_partitions.clone() };
         reading.add(partitions.starts().len());
@@ -66,6 +70,7 @@ impl Reader {
             moves,
             behind: None,
             retiring: Retiring::default(),
+            redeems,
             reading,
         }
     }
@@ -121,7 +126,7 @@ impl Reader {
             Some(id) if id.instance() == self.calls.instance() => {
                 let call = id.call();
                 let to = self.calls.answered(call)?;
-                let ended = ended(record, &mut headers);
+                let ended = ended(record, &mut headers).and_then(|reply| self.readable(reply, &to));
                 Some(Delivery { call, to, piece: Piece { position, ended } })
             }
             // Another instance's, or one of another kind of requester in the same topic.
@@ -130,6 +135,16 @@ impl Reader {
                 None
             }
         }
+    }
+
+    /// A reply whose payload is in a store is of use only to a call that takes it out.
+    fn readable(&self, reply: Reply, to: &Answered) -> Ended {
+        let redeemed = self.redeems && matches!(to, Answered::Once(_));
+        if reply.claim.is_some() && !redeemed {
+            let no_store = CallErrorKind::LargePayload(PayloadStoreError::NoStore);
+            return Err(Failure::executed(no_store));
+        }
+        Ok(reply)
     }
 
     fn deliver(&self, Delivery { call, to, piece }: Delivery) {
@@ -238,6 +253,7 @@ fn ended(record: &BorrowedMessage<'_>, headers: &mut ReplyHeaders<'_>) -> Ended 
             headers: headers.take_application(),
             partition: record.partition(),
             offset: record.offset(),
+            claim: headers.claim().map(Bytes::copy_from_slice),
         }),
         code => Err(Failure::executed(CallErrorKind::Status(
             Status::new(code, headers.error_message()).with_details(payload),

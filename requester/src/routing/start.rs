@@ -26,6 +26,8 @@ pub(crate) struct Replies {
     pub(crate) observer: Observer,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) calls: Arc<Calls>,
+    /// Calls take large payloads out of a store.
+    pub(crate) redeems: bool,
 }
 
 /// Reads replies on the current thread until the requester is closed. Says through `positioned`
@@ -44,7 +46,8 @@ pub(crate) fn read_replies(replies: &Replies, positioned: oneshot::Sender<Result
         Some((lease, moves)) => (Some(lease), Some(moves)),
         None => (None, None),
     };
-    Reader::new(partitions, replies.inbox.clone(), replies.calls.clone(), moves).run();
+    let Replies { inbox, calls, redeems, .. } = replies;
+    Reader::new(partitions, inbox.clone(), calls.clone(), moves, *redeems).run();
     drop(lease);
 }
 

@@ -149,7 +149,14 @@ fn reply(calls: &Calls, call: u64) {
 }
 
 fn good() -> Reply {
-    Reply { payload: Bytes::new(), key: None, headers: Headers::new(), partition: 0, offset: 0 }
+    Reply {
+        payload: Bytes::new(),
+        key: None,
+        headers: Headers::new(),
+        partition: 0,
+        offset: 0,
+        claim: None,
+    }
 }
 
 /// What the producer says of a request that was not sent.

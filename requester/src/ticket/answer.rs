@@ -42,6 +42,7 @@ impl Answer {
                 headers: headers.take_application(),
                 partition: record.partition(),
                 offset: record.offset(),
+                claim: headers.claim().map(Bytes::copy_from_slice),
             }),
             code => Self::Error(Status::new(code, headers.error_message()).with_details(payload)),
         };

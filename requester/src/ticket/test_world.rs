@@ -61,6 +61,7 @@ impl World {
             status,
             content_type: None,
             position,
+            claim: None,
             application: &Headers::new(),
         };
         let record = BaseRecord::<(), [u8]>::to(TOPIC).partition(partition).payload(payload);

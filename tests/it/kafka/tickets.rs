@@ -148,6 +148,7 @@ async fn transactions_in_the_reply_topic_hold_nobody_up() {
             status: None,
             content_type: None,
             position: None,
+            claim: None,
             application: &application,
         };
         let record = BaseRecord::<(), [u8]>::to(&replies).partition(0).payload(b"here");

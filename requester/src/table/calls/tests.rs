@@ -258,7 +258,14 @@ fn end(ended: &Ended) -> End {
 }
 
 fn good() -> Reply {
-    Reply { payload: Bytes::new(), key: None, headers: Headers::new(), partition: 0, offset: 0 }
+    Reply {
+        payload: Bytes::new(),
+        key: None,
+        headers: Headers::new(),
+        partition: 0,
+        offset: 0,
+        claim: None,
+    }
 }
 
 fn event() -> impl Strategy<Value = Event> {
