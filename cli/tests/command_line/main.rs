@@ -18,4 +18,5 @@ mod several_replies;
 mod shell_commands;
 mod tickets;
 mod topics;
+mod transactions;
 mod wire;
