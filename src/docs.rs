@@ -22,6 +22,7 @@ pages! {
     ScatterGather: "scatter-gather.md",
     StartingAndClosing: "starting-and-closing.md",
     Streams: "streams.md",
+    Transactions: "transactions.md",
 }
 
 #[cfg(feature = "store")]

@@ -25,6 +25,8 @@ use crate::readiness::Readiness;
 use crate::running::serve::Service;
 use crate::running::watchdog::Watchdog;
 use crate::sending::replies::Replies;
+use crate::sending::sender::Sender;
+use crate::sending::transactions;
 
 /// How long leaving the group may take after the drain.
 const LEAVE: Duration = Duration::from_secs(10);
@@ -188,14 +190,19 @@ impl ReplierBuilder {
             .refusing(failures.topics.dead_letters());
 
         let observer = Observer::default();
-        let forwards = failures.policy.forwards();
-        let max_reply = settings.max_reply_bytes;
-        let replies =
-            Replies::start(&kafka, observer.clone(), metrics.clone(), max_reply, forwards)
-                .map_err(RunError::Client)?;
         let routes = router.into_routes(&metrics);
         let limit = Duration::from_millis(settings.watchdog_ms);
         let watchdog = Watchdog::start(limit, routes.names(), metrics.clone());
+        let max_bytes = settings.max_reply_bytes;
+        let forwards = failures.policy.forwards();
+        let (replies, collected) = if settings.transactions.enabled {
+            let (queue, collected) = transactions::queue(max_bytes, forwards);
+            (Sender::Transactional(queue), Some(collected))
+        } else {
+            let replies =
+                Replies::start(&kafka, observer.clone(), metrics.clone(), max_bytes, forwards);
+            (Sender::Plain(replies.map_err(RunError::Client)?), None)
+        };
         let lane = lane::start(Arc::new(Service {
             routes,
             watchdog: watchdog.map_err(RunError::Thread)?,
@@ -211,10 +218,18 @@ impl ReplierBuilder {
             let (stop, readiness) = (Arc::clone(&stop), Arc::clone(&readiness));
             on_own_thread("antiphon-intake", move || {
                 let assignment = Assignment::new(observer, metrics.clone(), &settings, readiness);
+                let observer = assignment.observer.clone();
                 let consumer =
                     group::join(&kafka, &settings, assignment, &topics, &failures.topics)?;
+                let consumer = Arc::new(consumer);
+                let start = |collected: transactions::Collected| {
+                    let consumer = Arc::clone(&consumer);
+                    collected.start(&kafka, &settings, consumer, observer, metrics.clone())
+                };
+                let transactions = collected.map(start).transpose().map_err(RunError::Thread)?;
                 let reader = RecordReader::new(policy, settings.clone(), failures);
-                let intake = Intake { consumer, reader, lane, settings, metrics, on_beat };
+                let intake =
+                    Intake { consumer, transactions, reader, lane, settings, metrics, on_beat };
                 intake.run(&stop).map_err(RunError::Client)
             })
         };

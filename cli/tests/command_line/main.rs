@@ -21,5 +21,6 @@ mod several_replies;
 mod shell_commands;
 mod tickets;
 mod topics;
+mod transactions;
 mod watching;
 mod wire;

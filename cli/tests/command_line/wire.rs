@@ -20,6 +20,15 @@ pub(crate) fn consumer(broker: &TestBroker, group: &str) -> BaseConsumer {
     config.create().unwrap()
 }
 
+/// A consumer that reads what is committed, and says when a partition is at its end: transactions
+/// leave offsets without records, so that nobody can count.
+pub(crate) fn reader_to_the_end(broker: &TestBroker) -> BaseConsumer {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", broker.bootstrap()).set("group.id", "tests");
+    config.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
+    config.create().unwrap()
+}
+
 /// The first record of a topic with four partitions.
 pub(crate) fn first_record(broker: &TestBroker, topic: &str) -> OwnedMessage {
     let consumer = consumer(broker, "tests");

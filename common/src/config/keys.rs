@@ -30,6 +30,10 @@ pub(super) fn parse(
             Ok(number) => Ok(Value::Integer(number)),
             Err(_) => Err(wrong_type(format!("{text:?}"), known, key, origin)),
         },
+        Value::Boolean(_) => match text.trim().parse() {
+            Ok(is) => Ok(Value::Boolean(is)),
+            Err(_) => Err(wrong_type(format!("{text:?}"), known, key, origin)),
+        },
         Value::Array(_) => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             Ok(Value::Array(items.map(Value::from).collect()))

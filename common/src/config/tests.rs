@@ -63,13 +63,14 @@ fn each_layer_wins_over_those_before_it() {
 }
 
 #[test]
-fn variables_set_strings_numbers_and_lists() {
+fn variables_set_strings_numbers_switches_and_lists() {
     let settings = from_variables(&[
         ("ANTIPHON__KAFKA__BOOTSTRAP", "a:1,b:2"),
         ("ANTIPHON__KAFKA__PRESET", "throughput"),
         ("ANTIPHON__REPLIER__GROUP", "007"),
         ("ANTIPHON__REPLIER__ALLOW_REPLY_TO", "quotes.*, orders.replies,"),
         ("ANTIPHON__REPLIER__CONCURRENCY", " 8 "),
+        ("ANTIPHON__REPLIER__TRANSACTIONS__ENABLED", "true"),
         ("ANTIPHON__REQUESTER__REPLY_PARTITION", "3"),
     ])
     .expect("good variables");
@@ -78,7 +79,10 @@ fn variables_set_strings_numbers_and_lists() {
     assert_eq!(settings.replier.group, "007");
     assert_eq!(settings.replier.allow_reply_to, ["quotes.*", "orders.replies"]);
     assert_eq!(settings.replier.concurrency, 8);
+    assert!(settings.replier.transactions.enabled);
     assert_eq!(settings.requester.reply_partition, ReplyPartition::Fixed(3));
+    from_variables(&[("ANTIPHON__REPLIER__TRANSACTIONS__ENABLED", "yes")])
+        .expect_err("neither true nor false");
 
     let one = from_variables(&[("ANTIPHON__REPLIER__ALLOW_REPLY_TO", "7")]).expect("a list");
     assert_eq!(one.replier.allow_reply_to, ["7"]);

@@ -129,6 +129,13 @@ impl Assignment {
         }
     }
 
+    /// Partitions with offsets that may be committed and are not.
+    pub(crate) fn behind(&self) -> Vec<Arc<Tracker>> {
+        let trackers = self.trackers();
+        let held = trackers.values().flat_map(HashMap::values);
+        held.filter(|tracker| tracker.commit_lag() > 0).cloned().collect()
+    }
+
     fn assigned(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
         let mut trackers = self.trackers();
         for element in list.elements() {
@@ -188,6 +195,7 @@ impl Assignment {
         }
         let mut trackers = self.trackers();
         for tracker in &revoked {
+            tracker.release();
             trackers.get_mut(&tracker.topic).and_then(|topic| topic.remove(&tracker.partition));
         }
         self.count_held(&trackers);
@@ -198,7 +206,11 @@ impl Assignment {
         let deadline = drain_by.unwrap_or_else(|| Instant::now() + self.drain);
         let mut last = TopicPartitionList::new();
         for tracker in revoked {
-            if !tracker.wait_idle(deadline) {
+            let ended = match self.transactional {
+                true => tracker.wait_committed(deadline),
+                false => tracker.wait_idle(deadline),
+            };
+            if !ended {
                 let what = format!("{} [{}]", tracker.topic, tracker.partition);
                 self.observer.warn("requests were not done in the drain time, on", &what);
             }

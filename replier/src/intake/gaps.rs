@@ -42,7 +42,9 @@ pub(crate) fn encode(next: i64, runs: impl IntoIterator<Item = Range<i64>>) -> O
 /// Reads what is complete above the committed offset `next`. Anybody who may commit for the group
 /// may have written the metadata: whatever is not exactly as [`encode`] writes it says nothing.
 pub(crate) fn decode(next: i64, metadata: &[u8]) -> Runs {
-    runs(next, metadata).unwrap_or_default()
+    // What follows a space is the stamp of a transaction.
+    let text = metadata.split(|byte| *byte == b' ').next();
+    text.and_then(|text| runs(next, text)).unwrap_or_default()
 }
 
 fn runs(next: i64, metadata: &[u8]) -> Option<Runs> {

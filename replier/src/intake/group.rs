@@ -39,7 +39,13 @@ pub(crate) fn join(
         own.push(("session.timeout.ms", "10000"));
         own.push(("heartbeat.interval.ms", "500"));
     }
-    let config = kafka.consumer(&own);
+    let mut config = kafka.consumer(&own);
+    if settings.transactions.enabled {
+        // What the group has committed is told when no transaction is open that changes it, so that
+        // nobody starts before the last transaction of whoever had the partition.
+        config.set("isolation.level", "read_committed");
+        config.set("enable.auto.commit", "false");
+    }
     let observer = assignment.observer.clone();
     let consumer: BaseConsumer<Assignment> =
         config.create_with_context(assignment).map_err(RunError::Client)?;

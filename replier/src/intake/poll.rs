@@ -18,6 +18,7 @@ use crate::intake::incoming::{Incoming, RecordReader, Rejected, correlation_id};
 use crate::intake::parked::Parked;
 use crate::intake::tracker::Tracker;
 use crate::lane::Entrance;
+use crate::sending::transactions::Transactions;
 
 /// How long a poll waits when there is nothing to do: the bound on how late a stop is seen.
 const IDLE_POLL: Duration = Duration::from_millis(50);
@@ -33,7 +34,9 @@ const BATCH: usize = 256;
 
 /// Takes records in and hands requests to the lane.
 pub(crate) struct Intake {
-    pub(crate) consumer: BaseConsumer<Assignment>,
+    pub(crate) consumer: Arc<BaseConsumer<Assignment>>,
+    /// Commits the offsets, if the consumer does not.
+    pub(crate) transactions: Option<Transactions>,
     pub(crate) reader: RecordReader,
     pub(crate) lane: Entrance,
     pub(crate) settings: ReplierSettings,
@@ -72,6 +75,10 @@ impl Intake {
                 stored = Instant::now();
                 self.consumer.context().store_risen(&self.consumer);
                 (self.on_beat)();
+                if self.transactions.as_ref().is_some_and(Transactions::has_ended) {
+                    // Nothing could be answered or committed any more.
+                    return Err(KafkaError::Canceled);
+                }
             }
         }
         course.parked.clear();
@@ -164,7 +171,7 @@ impl Intake {
     }
 
     fn drain(self, stop: &Stop) -> usize {
-        let Self { consumer, settings, on_beat, lane, .. } = self;
+        let Self { consumer, transactions, settings, on_beat, lane, .. } = self;
         let deadline = Instant::now() + settings.drain();
         let context = consumer.context();
         context.drain_by(deadline);
@@ -184,6 +191,12 @@ impl Intake {
         let unfinished = context.outstanding.count();
         // Nothing that is queued starts any more.
         drop(lane);
+        if let Some(transactions) = transactions {
+            let end_by = if stop.now.load(Ordering::Relaxed) { Instant::now() } else { deadline };
+            if !transactions.finish(end_by) {
+                context.observer.warn("the drain time was over", &"before the last transaction");
+            }
+        }
         context.store_risen(&consumer);
         unfinished
         // Dropping the consumer commits what was stored and leaves the group.

@@ -38,6 +38,8 @@ pub(crate) struct Tracker {
     dirty: AtomicBool,
     /// Requests with a record that must be written and cannot be.
     blocked: AtomicUsize,
+    /// The partition is another's to handle now.
+    released: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -128,6 +130,7 @@ impl Tracker {
             idle: Condvar::new(),
             dirty: AtomicBool::new(false),
             blocked: AtomicUsize::new(0),
+            released: AtomicBool::new(false),
         })
     }
 
@@ -219,18 +222,38 @@ impl Tracker {
         Some(Commit { next, done: gaps::encode(next, progress.mark.runs()) })
     }
 
+    /// The offset behind which everything would be complete if these requests were as well; where
+    /// the partition was first read if that is nothing. For a transaction, which may be aborted: a
+    /// request is complete only when its transaction is committed.
+    pub(crate) fn committable_with(&self, also: &[i64]) -> Option<Commit> {
+        let mut mark = self.lock().mark.clone();
+        for offset in also {
+            mark.complete(*offset);
+        }
+        let next = mark.position()?;
+        Some(Commit { next, done: gaps::encode(next, mark.runs()) })
+    }
+
     /// Notes what was committed.
     pub(crate) fn committed(&self, next: i64, metadata: &[u8]) {
         let done = (!metadata.is_empty()).then(|| String::from_utf8_lossy(metadata).into_owned());
         self.lock().committed = Some(Commit { next, done });
+        self.idle.notify_all();
+    }
+
+    /// Notes that the partition is no longer this replier's.
+    pub(crate) fn release(&self) {
+        self.released.store(true, Ordering::Release);
+    }
+
+    /// Whether the partition is no longer this replier's: others handle what is not committed.
+    pub(crate) fn is_released(&self) -> bool {
+        self.released.load(Ordering::Acquire)
     }
 
     /// How far the commit is behind the watermark, in offsets.
     pub(crate) fn commit_lag(&self) -> i64 {
-        let progress = self.lock();
-        let committed = progress.committed.as_ref().map(|commit| commit.next).or(progress.first);
-        let both = progress.mark.committable().zip(committed);
-        both.map_or(0, |(next, committed)| (next - committed).max(0))
+        self.lock().lag()
     }
 
     /// Whether a record that must be written cannot be.
@@ -248,13 +271,40 @@ impl Tracker {
         waited.0.at_work == 0
     }
 
+    /// Waits until nobody works on any request and all that is complete is committed; `false` if
+    /// that is not so by `deadline`. For those whose offsets are committed in transactions.
+    pub(crate) fn wait_committed(&self, deadline: Instant) -> bool {
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let busy = |progress: &mut Progress| progress.at_work > 0 || progress.lag() > 0;
+        let waited = self.idle.wait_timeout_while(self.lock(), left, busy);
+        !busy(&mut waited.unwrap_or_else(PoisonError::into_inner).0)
+    }
+
     /// No code that can panic runs under the lock.
     fn lock(&self) -> std::sync::MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Progress {
+    fn lag(&self) -> i64 {
+        let committed = self.committed.as_ref().map(|commit| commit.next).or(self.first);
+        let both = self.mark.committable().zip(committed);
+        both.map_or(0, |(next, committed)| (next - committed).max(0))
+    }
+}
+
 impl Taken {
+    /// The progress of the request's partition.
+    pub(crate) fn tracker(&self) -> &Arc<Tracker> {
+        &self.tracker
+    }
+
+    /// The request's offset.
+    pub(crate) fn offset(&self) -> i64 {
+        self.offset
+    }
+
     /// Notes that somebody works on the request from now on, until this is dropped; a revocation
     /// waits for that. `false` if the partition is given up: the request is then not to be started,
     /// but dropped, since the next owner of the partition reads it again.

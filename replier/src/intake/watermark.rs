@@ -9,7 +9,7 @@ use crate::intake::gaps::Runs;
 ///
 /// Requests start in the order of their offsets and complete in any order. The offset that may be
 /// committed is the one behind which everything is complete; it never passes a gap.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Watermark {
     /// Offsets from the first incomplete one on, and whether each is complete.
     started: VecDeque<(i64, bool)>,
@@ -71,6 +71,12 @@ impl Watermark {
     /// The offset that should come next, if nothing was deleted.
     pub(crate) fn expected(&self) -> Option<i64> {
         self.started.back().map(|(last, _)| last + 1).or(self.next)
+    }
+
+    /// The offset to read from after a restart, also if nothing is complete. `None` if nothing was
+    /// ever taken in.
+    pub(crate) fn position(&self) -> Option<i64> {
+        self.next.or_else(|| self.started.front().map(|(first, _)| *first))
     }
 
     /// The offset to commit: the next one to read after a restart. `None` if nothing completed.

@@ -22,12 +22,12 @@ use crate::lane::Slot;
 use crate::running::attempts::{Again, Ended};
 use crate::running::watchdog::Watchdog;
 use crate::sending::outgoing::Recipient;
-use crate::sending::replies::Replies;
+use crate::sending::sender::Sender;
 
 /// What running requests share.
 pub(crate) struct Service {
     pub(crate) routes: Routes,
-    pub(crate) replies: Arc<Replies>,
+    pub(crate) replies: Sender,
     pub(crate) metrics: ReplierMetrics,
     pub(crate) settings: ReplierSettings,
     pub(crate) failures: Arc<Failures>,
@@ -233,6 +233,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::handlers::router::Router;
     use crate::intake::tracker::{Outstanding, Tracker};
+    use crate::sending::replies::Replies;
     use antiphon_common::config::KafkaSettings;
     use antiphon_common::inherited;
     use antiphon_common::kafka::Observer;
@@ -255,7 +256,7 @@ pub(crate) mod tests {
         let failures = Failures::new(&router.topics(), &settings).expect("no conflict");
         Service {
             routes: router.into_routes(&metrics),
-            replies: replies.expect("the settings are valid"),
+            replies: Sender::Plain(replies.expect("the settings are valid")),
             metrics,
             settings,
             failures: Arc::new(failures),

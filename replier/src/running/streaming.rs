@@ -19,7 +19,7 @@ use crate::running::serve::{Begun, Service};
 use crate::running::watchdog::Watched;
 use crate::sending::duty::{Duty, Part, Streamed};
 use crate::sending::outgoing::{Forward, Outgoing, Recipient, Reply};
-use crate::sending::replies::Replies;
+use crate::sending::sender::Sender;
 
 /// How a stream ended.
 enum Ended {
@@ -34,7 +34,7 @@ enum Ended {
 
 /// Sends the items of one stream.
 struct Sending<'a> {
-    replies: &'a Replies,
+    replies: &'a Sender,
     /// `None` if nobody takes the items.
     to: Option<Recipient>,
     stream: Arc<Streamed>,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use crate::intake::tracker::Taken;
+use crate::intake::tracker::{Taken, Tracker};
 
 /// The duty that goes with a record. Dropped without [`Duty::complete`], it leaves the request
 /// incomplete, so that it is handled again.
@@ -23,6 +23,7 @@ pub(crate) enum Duty {
 pub(crate) struct Streamed {
     /// Taken out when the last part is gone.
     taken: Mutex<Option<Taken>>,
+    tracker: Arc<Tracker>,
     /// Ends the stream without more records.
     halt: CancellationToken,
     /// A part was dropped that was not complete.
@@ -38,6 +39,22 @@ pub(crate) struct Part {
 }
 
 impl Duty {
+    /// The progress of the request's partition.
+    pub(crate) fn tracker(&self) -> &Arc<Tracker> {
+        match self {
+            Self::Whole(taken) => taken.tracker(),
+            Self::Part(part) => &part.of.tracker,
+        }
+    }
+
+    /// The offset of the request, if it is complete with this record.
+    pub(crate) fn completes(&self) -> Option<i64> {
+        match self {
+            Self::Whole(taken) => Some(taken.offset()),
+            Self::Part(_) => None,
+        }
+    }
+
     /// The record is acknowledged, or can never be.
     pub(crate) fn complete(self) {
         match self {
@@ -74,7 +91,13 @@ impl Duty {
 impl Streamed {
     /// Makes a stream of a request.
     pub(crate) fn new(taken: Taken, halt: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { taken: Mutex::new(Some(taken)), halt, left: AtomicBool::new(false) })
+        let tracker = Arc::clone(taken.tracker());
+        Arc::new(Self {
+            taken: Mutex::new(Some(taken)),
+            tracker,
+            halt,
+            left: AtomicBool::new(false),
+        })
     }
 
     fn with_taken(&self, change: impl FnOnce(&mut Taken)) {
@@ -121,7 +144,7 @@ impl Drop for Streamed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::tracker::{Outstanding, Tracker};
+    use crate::intake::tracker::Outstanding;
     use antiphon_common::metrics::ReplierMetrics;
     use proptest::prelude::*;
 

@@ -3,3 +3,5 @@
 pub(crate) mod duty;
 pub(crate) mod outgoing;
 pub(crate) mod replies;
+pub(crate) mod sender;
+pub(crate) mod transactions;

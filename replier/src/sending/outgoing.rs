@@ -101,6 +101,22 @@ impl Outgoing {
         before.or_else(|| self.reply.as_ref().map(Reply::record))
     }
 
+    /// All records in the order in which they are sent, and whether each is the reply.
+    pub(crate) fn records(&self) -> impl Iterator<Item = (Record, bool)> {
+        let before = self.before.iter().rev().map(|forward| (forward.record(), false));
+        before.chain(self.reply.iter().map(|reply| (reply.record(), true)))
+    }
+
+    /// Where each of these records goes, and whether it is the reply.
+    pub(crate) fn destinations(&self) -> Vec<(ReplyTo, bool)> {
+        let before = self.before.iter().rev().map(|forward| {
+            let topic = Arc::clone(&forward.topic);
+            (ReplyTo { topic, partition: forward.partition }, false)
+        });
+        let reply = self.reply.iter().map(|reply| (reply.to.reply_to.clone(), true));
+        before.chain(reply).collect()
+    }
+
     /// Notes that the record that was next is acknowledged, or can never be. `true` if it was the
     /// last.
     pub(crate) fn advance(&mut self) -> bool {

@@ -63,8 +63,7 @@ impl Replies {
         let (again, failed) = mpsc::unbounded_channel();
         let (blocked, unwritable) = mpsc::unbounded_channel();
         let (next, acknowledged) = mpsc::unbounded_channel();
-        let largest = if forwards { LARGEST_RECORD } else { max_bytes + RECORD_OVERHEAD };
-        let message_max = largest.min(LARGEST_RECORD).to_string();
+        let message_max = largest_record(max_bytes, forwards).to_string();
         let producer = kafka
             .producer(&[("message.max.bytes", message_max.as_str())])
             .create_with_context(Acknowledgements {
@@ -146,6 +145,13 @@ impl Replies {
             producer.context().failed(&error, refused.delivery_opaque);
         }
     }
+}
+
+/// The most that a producer lets a record be: replies are bounded by `max_bytes`, other records by
+/// nothing that is known here.
+pub(super) fn largest_record(max_bytes: usize, forwards: bool) -> usize {
+    let largest = if forwards { LARGEST_RECORD } else { max_bytes + RECORD_OVERHEAD };
+    largest.min(LARGEST_RECORD)
 }
 
 impl Drop for Replies {

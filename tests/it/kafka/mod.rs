@@ -16,5 +16,6 @@ mod protocols;
 mod rebalance;
 mod replies;
 mod tickets;
+mod transactions;
 mod unacknowledged;
 mod wire;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use antiphon_testkit::TestBroker;
 use rdkafka::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{DeliveryResult, Headers, Message, OwnedHeaders};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, DeliveryResult, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -74,19 +75,54 @@ pub(crate) fn read_all(broker: &TestBroker, topic: &str) -> Vec<Record> {
     while records.len() < wanted {
         assert!(Instant::now() < deadline, "{} of {wanted} records were read", records.len());
         let Some(record) = consumer.poll(Duration::from_millis(100)) else { continue };
-        let record = record.unwrap();
-        records.push(Record {
-            partition: record.partition(),
-            key: record.key().map(<[u8]>::to_vec),
-            payload: record.payload().map(<[u8]>::to_vec),
-            headers: record.headers().map_or_else(Vec::new, |headers| {
-                let owned = |value: &[u8]| value.to_vec();
-                headers.iter().map(|h| (h.key.to_owned(), h.value.map(owned))).collect()
-            }),
-        });
+        records.push(owned(&record.unwrap()));
     }
     records.sort_by_key(|record| record.partition);
     records
+}
+
+/// Every committed record that is in the topic now. Transactions leave offsets without records, so
+/// the number of records is not known before: each partition is read until the client says that
+/// this is the end.
+pub(crate) fn read_committed(broker: &TestBroker, topic: &str) -> Vec<Record> {
+    let consumer: BaseConsumer = client(broker)
+        .set("group.id", "committed-reader")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "error")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
+        .create()
+        .unwrap();
+    let partitions = i32::try_from(ends(broker, topic).len()).unwrap();
+    let mut assignment = TopicPartitionList::new();
+    for partition in 0..partitions {
+        assignment.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&assignment).unwrap();
+    let deadline = Instant::now() + LIMIT;
+    let (mut records, mut left) = (Vec::new(), partitions);
+    while left > 0 {
+        assert!(Instant::now() < deadline, "{left} partitions were not read to their ends");
+        match consumer.poll(Duration::from_millis(100)) {
+            None => {}
+            Some(Ok(record)) => records.push(owned(&record)),
+            Some(Err(KafkaError::PartitionEOF(_))) => left -= 1,
+            Some(Err(error)) => panic!("{error}"),
+        }
+    }
+    records
+}
+
+fn owned(record: &BorrowedMessage<'_>) -> Record {
+    Record {
+        partition: record.partition(),
+        key: record.key().map(<[u8]>::to_vec),
+        payload: record.payload().map(<[u8]>::to_vec),
+        headers: record.headers().map_or_else(Vec::new, |headers| {
+            let owned = |value: &[u8]| value.to_vec();
+            headers.iter().map(|h| (h.key.to_owned(), h.value.map(owned))).collect()
+        }),
+    }
 }
 
 /// The next offset of each partition: how many records were written to it.

@@ -1,0 +1,26 @@
+//! The way out for the records of a request: one by one, or in transactions.
+
+use std::sync::Arc;
+
+use crate::sending::outgoing::Outgoing;
+use crate::sending::replies::Replies;
+use crate::sending::transactions::Queue;
+
+/// Sends the records of requests.
+#[derive(Clone)]
+pub(crate) enum Sender {
+    /// Each when the one before is acknowledged.
+    Plain(Arc<Replies>),
+    /// All at once, with the offset of the request.
+    Transactional(Queue),
+}
+
+impl Sender {
+    /// Sends the records of a request.
+    pub(crate) fn send(&self, outgoing: Outgoing) {
+        match self {
+            Self::Plain(replies) => replies.send(outgoing),
+            Self::Transactional(queue) => queue.send(outgoing),
+        }
+    }
+}
