@@ -14,6 +14,11 @@ pub fn within<F: Future>(deadline: Deadline, work: F) -> impl Future<Output = F:
     DEADLINE.scope(deadline, work)
 }
 
+/// The same for work that blocks its thread.
+pub fn within_blocking<T>(deadline: Deadline, work: impl FnOnce() -> T) -> T {
+    DEADLINE.sync_scope(deadline, work)
+}
+
 /// The deadline of the request that the current task handles, if it handles one that has any.
 #[must_use]
 pub fn deadline() -> Option<Deadline> {

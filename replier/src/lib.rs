@@ -20,10 +20,18 @@ mod running;
 mod sending;
 mod signal;
 
+pub use handlers::address::{AddressError, ReplyAddress};
+pub use handlers::answerer::{AnswerError, Answerer};
+pub use handlers::blocking::BlockingHandler;
 pub use handlers::context::{Context, RawReply, RawRequest};
+pub use handlers::deferred::{DeferredHandler, ReplyHandle, TooLate};
+pub use handlers::extract::{Extension, Extract, Key, Needs, Parts, Payload, RequestId, State};
 pub use handlers::handler::Handler;
+pub use handlers::layer::{HandlerService, Incoming};
+pub use handlers::one_way::OneWayHandler;
 pub use handlers::router::Router;
 pub use handlers::stream_handler::StreamHandler;
+pub use handlers::trace::{AsCode, Trace, TraceLayer};
 pub use intake::reply_to::{ReplyPolicy, ReplyRefused};
 pub use replier::{Replier, ReplierBuilder, RunError};
 pub use signal::shutdown_signal;

@@ -14,6 +14,7 @@ use futures::future::BoxFuture;
 use rdkafka::error::KafkaError;
 
 use crate::failures::Failures;
+use crate::handlers::builtin;
 use crate::handlers::router::Router;
 use crate::intake::assignment::Assignment;
 use crate::intake::group;
@@ -190,7 +191,12 @@ impl ReplierBuilder {
             .refusing(failures.topics.dead_letters());
 
         let observer = Observer::default();
-        let routes = router.into_routes(&metrics);
+        let has_builtin = router.has_builtin();
+        let mut routes = router.into_routes(&metrics);
+        if has_builtin {
+            builtin::add(&mut routes, &settings, &metrics);
+        }
+        let routes = Arc::new(routes);
         let limit = Duration::from_millis(settings.watchdog_ms);
         let watchdog = Watchdog::start(limit, routes.names(), metrics.clone());
         let max_bytes = settings.max_reply_bytes;
@@ -204,7 +210,7 @@ impl ReplierBuilder {
             (Sender::Plain(replies.map_err(RunError::Client)?), None)
         };
         let lane = lane::start(Arc::new(Service {
-            routes,
+            routes: Arc::clone(&routes),
             watchdog: watchdog.map_err(RunError::Thread)?,
             replies,
             metrics: metrics.clone(),
@@ -228,6 +234,7 @@ impl ReplierBuilder {
                 };
                 let transactions = collected.map(start).transpose().map_err(RunError::Thread)?;
                 let reader = RecordReader::new(policy, settings.clone(), failures);
+                let reader = reader.with_one_way(routes);
                 let intake =
                     Intake { consumer, transactions, reader, lane, settings, metrics, on_beat };
                 intake.run(&stop).map_err(RunError::Client)
@@ -270,6 +277,7 @@ impl ReplierBuilder {
         if self.router.topics().is_empty() {
             return wrong("the router has no handlers; add one with `.handle(…)`");
         }
+        self.router.check().map_err(RunError::Setting)?;
         let Self { kafka, settings, .. } = self;
         let valid = kafka.validate().and_then(|()| settings.validate());
         valid.map_err(|error| RunError::Setting(error.to_string()))

@@ -21,6 +21,8 @@ pub struct ReplierSettings {
     pub lane: Lane,
     /// How many handlers run at once.
     pub concurrency: usize,
+    /// How many threads there are for handlers that block. They are started when they are needed.
+    pub blocking_threads: usize,
     /// How many requests are held at once: queued, running, or awaiting the reply's
     /// acknowledgement. At this number intake pauses.
     pub max_outstanding: usize,
@@ -102,6 +104,7 @@ impl Default for ReplierSettings {
             start_timeout_ms: 30_000,
             lane: Lane::default(),
             concurrency: 256,
+            blocking_threads: 64,
             max_outstanding: 10_000,
             max_outstanding_bytes: 256 << 20,
             handler_timeout_ms: 30_000,

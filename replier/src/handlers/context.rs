@@ -9,6 +9,8 @@ use antiphon_common::wire::Headers;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
+use crate::handlers::extract::Extensions;
+
 /// Where a request came from and what came with it.
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -26,6 +28,8 @@ pub struct Context {
     pub(crate) claim: Option<Bytes>,
     /// Of requests that may be cancelled.
     pub(crate) cancelled: Option<CancellationToken>,
+    /// What layers, and the replier itself, hand to the handler.
+    pub(crate) extensions: Extensions,
 }
 
 impl Context {
@@ -119,6 +123,18 @@ impl Context {
         self.cancelled.as_ref().map_or_else(CancellationToken::new, CancellationToken::child_token)
     }
 
+    /// Puts a value where the handler, and the layers inside of this one, find it: who asks, say.
+    /// It takes the place of one of its type.
+    pub fn insert<T: Send + Sync + 'static>(&mut self, value: T) {
+        self.extensions.insert(value);
+    }
+
+    /// The value of this type that a layer has put here.
+    #[must_use]
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.extensions.get()
+    }
+
     /// Whether the caller has given the request up.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
@@ -171,5 +187,35 @@ impl RawReply {
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Bytes>) -> Self {
         self.headers.push(name.into(), value);
         self
+    }
+}
+
+#[cfg(test)]
+impl Context {
+    /// Of a request to `t` that nothing is special about.
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            topic: "t".into(),
+            partition: 0,
+            offset: 0,
+            key: None,
+            headers: Headers::new(),
+            correlation_id: "id".into(),
+            deadline: None,
+            attempt: 1,
+            runs: 1,
+            idempotency_key: None,
+            claim: None,
+            cancelled: None,
+            extensions: Extensions::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl RawRequest {
+    /// A request with this payload.
+    pub(crate) fn for_tests(payload: &'static str) -> Self {
+        Self { payload: payload.into(), endpoint: None, content_type: None }
     }
 }

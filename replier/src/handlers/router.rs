@@ -2,20 +2,17 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 
-use antiphon_common::Status;
-use antiphon_common::metrics::{HandlerMetrics, ReplierMetrics};
-
-use antiphon_common::Request;
+use antiphon_common::metrics::ReplierMetrics;
+use antiphon_common::service::{Kind, RESERVED};
+use antiphon_common::{Request, Status};
 use futures::Stream;
 
 use crate::handlers::context::{Context, RawReply, RawRequest};
-use crate::handlers::handler::{Erased, Handler, raw, typed};
-use crate::handlers::stream_handler::{ErasedStream, StreamHandler, raw_stream, typed_stream};
-
-/// The name of a handler that answers whatever endpoint is asked for, in metrics.
-const ANY: &str = "*";
+use crate::handlers::extract::{Needs, States};
+use crate::handlers::handler::{Given, Handler, raw, typed};
+use crate::handlers::routes::{Answering, Endpoints, Registered, Routes};
+use crate::handlers::stream_handler::{StreamHandler, raw_stream, typed_stream};
 
 /// Handlers by topic and endpoint.
 ///
@@ -40,20 +37,13 @@ const ANY: &str = "*";
 /// ```
 #[derive(Default)]
 pub struct Router {
-    topics: HashMap<String, Endpoints>,
+    pub(super) topics: HashMap<String, Endpoints>,
     priorities: HashMap<String, u8>,
-}
-
-#[derive(Default)]
-struct Endpoints {
-    named: HashMap<String, Answering>,
-    any: Option<Answering>,
-}
-
-/// How requests are answered.
-pub(crate) enum Answering {
-    Once(Erased),
-    Stream(ErasedStream),
+    states: States,
+    /// Where handlers find the states when the router is resolved.
+    pub(super) given: Given,
+    needs: Needs,
+    has_no_builtin: bool,
 }
 
 impl Router {
@@ -67,7 +57,7 @@ impl Router {
     /// is replaced.
     #[must_use]
     pub fn handle<Args: 'static, H: Handler<Args>>(self, handler: H) -> Self {
-        self.named::<H::Request>(H::Request::TOPIC.to_owned(), Answering::Once(typed(handler)))
+        self.add_typed::<Args, H>(None, handler)
     }
 
     /// Adds a handler for another topic than its request type names: for one that urgent requests
@@ -78,7 +68,7 @@ impl Router {
         topic: impl Into<String>,
         handler: H,
     ) -> Self {
-        self.named::<H::Request>(topic.into(), Answering::Once(typed(handler)))
+        self.add_typed::<Args, H>(Some(topic.into()), handler)
     }
 
     /// Adds a handler that answers with a stream of replies, for the topic and endpoint of its
@@ -112,8 +102,8 @@ impl Router {
     /// item; the requester drops what it has already.
     #[must_use]
     pub fn handle_stream<Args: 'static, H: StreamHandler<Args>>(self, handler: H) -> Self {
-        let topic = H::Request::TOPIC.to_owned();
-        self.named::<H::Request>(topic, Answering::Stream(typed_stream(handler)))
+        let answering = Answering::Stream(typed_stream(handler, &self.given));
+        self.named::<H::Request>(None, answering, Kind::Stream, H::needs)
     }
 
     /// Adds a handler of bytes for all requests of a topic whose endpoint has no handler of its
@@ -125,7 +115,7 @@ impl Router {
         Fut: Future<Output = Result<RawReply, E>> + Send + 'static,
         E: Into<Status>,
     {
-        self.topics.entry(topic.into()).or_default().any = Some(Answering::Once(raw(handler)));
+        self.any(topic.into(), Answering::Once(raw(handler)), Kind::Reply);
         self
     }
 
@@ -153,8 +143,23 @@ impl Router {
         S: Stream<Item = Result<RawReply, E>> + Send + 'static,
         E: Into<Status> + 'static,
     {
-        self.topics.entry(topic.into()).or_default().any =
-            Some(Answering::Stream(raw_stream(handler)));
+        self.any(topic.into(), Answering::Stream(raw_stream(handler)), Kind::Stream);
+        self
+    }
+
+    /// Gives handlers a state, which they take as [`State<T>`](crate::State). There is one of each
+    /// type, for all handlers of the router, also those that were added before.
+    #[must_use]
+    pub fn with_state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.states.insert(state);
+        self
+    }
+
+    /// Leaves out the endpoints that every replier has: `antiphon.ping`, `antiphon.info` and
+    /// `antiphon.stats`.
+    #[must_use]
+    pub fn without_builtin(mut self) -> Self {
+        self.has_no_builtin = true;
         self
     }
 
@@ -187,40 +192,58 @@ impl Router {
         topics
     }
 
-    /// The table that running repliers look handlers up in.
-    pub(crate) fn into_routes(self, metrics: &ReplierMetrics) -> Routes {
-        let (mut names, mut priorities) = (Vec::new(), Vec::new());
-        let table = self.topics.into_iter().map(|(topic, endpoints)| {
-            let priority = self.priorities.get(&topic).copied().unwrap_or(0);
-            let mut route = |name: &str, answering| {
-                names.push(name.to_owned());
-                priorities.push(priority);
-                let (number, metrics) = (names.len() - 1, metrics.handler(name));
-                Arc::new(Route { answering, metrics, number })
-            };
-            let named: HashMap<_, _> = endpoints
-                .named
-                .into_iter()
-                .map(|(name, handler)| (name.clone(), route(&name, handler)))
-                .collect();
-            let any = endpoints.any.map(|handler| route(ANY, handler));
-            // A caller that names no endpoint, as Spring's do, means the only one there is.
-            let unnamed = match (&any, named.len()) {
-                (None, 1) => named.values().next().cloned(),
-                _ => any.clone(),
-            };
-            (topic, TopicRoutes { named, any, unnamed })
-        });
-        let topics = table.collect();
-        // Requests that no handler is found for are refused at once; they queue by themselves.
-        priorities.push(0);
-        Routes { topics, names, priorities }
+    /// Whether the endpoints are wanted that every replier has.
+    pub(crate) fn has_builtin(&self) -> bool {
+        !self.has_no_builtin
     }
 
-    fn named<R: Request>(mut self, topic: String, answering: Answering) -> Self {
+    /// What is wrong with the router as a whole.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let endpoints = self.topics.values().flat_map(|endpoints| endpoints.named.keys());
+        if let Some(name) = endpoints.into_iter().find(|name| name.starts_with(RESERVED)) {
+            return Err(format!(
+                "the endpoint `{name}` has a name that begins with `{RESERVED}`, as only the \
+                 replier's own do; give it another one"
+            ));
+        }
+        match self.states.missing(&self.needs) {
+            Some(name) => Err(format!(
+                "a handler takes State<{name}>, and the router has no state of that type; call \
+                 `.with_state(…)` with one"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The table that running repliers look handlers up in.
+    pub(crate) fn into_routes(self, metrics: &ReplierMetrics) -> Routes {
+        self.given.settle(self.states);
+        Routes::new(self.topics, &self.priorities, metrics)
+    }
+
+    fn add_typed<Args: 'static, H: Handler<Args>>(self, topic: Option<String>, handler: H) -> Self {
+        let answering = Answering::Once(typed(handler, &self.given));
+        self.named::<H::Request>(topic, answering, Kind::Reply, H::needs)
+    }
+
+    /// Adds a typed handler; its topic is that of its type unless one is named.
+    pub(super) fn named<R: Request>(
+        mut self,
+        topic: Option<String>,
+        answering: Answering,
+        kind: Kind,
+        needs: fn(&mut Needs),
+    ) -> Self {
+        needs(&mut self.needs);
+        let topic = topic.unwrap_or_else(|| R::TOPIC.to_owned());
         let endpoints = self.topics.entry(topic).or_default();
-        endpoints.named.insert(R::ENDPOINT.to_owned(), answering);
+        endpoints.named.insert(R::ENDPOINT.to_owned(), Registered { answering, kind });
         self
+    }
+
+    /// Adds a handler for all endpoints that have none of their own.
+    pub(super) fn any(&mut self, topic: String, answering: Answering, kind: Kind) {
+        self.topics.entry(topic).or_default().any = Some(Registered { answering, kind });
     }
 }
 
@@ -230,57 +253,11 @@ impl fmt::Debug for Router {
     }
 }
 
-/// A handler and its metrics.
-pub(crate) struct Route {
-    pub(crate) answering: Answering,
-    pub(crate) metrics: HandlerMetrics,
-    /// Its place among all routes.
-    pub(crate) number: usize,
-}
-
-/// The router, resolved.
-pub(crate) struct Routes {
-    topics: HashMap<String, TopicRoutes>,
-    names: Vec<String>,
-    priorities: Vec<u8>,
-}
-
-struct TopicRoutes {
-    named: HashMap<String, Arc<Route>>,
-    any: Option<Arc<Route>>,
-    unnamed: Option<Arc<Route>>,
-}
-
-impl Routes {
-    /// Finds the handler of a request.
-    pub(crate) fn find(&self, topic: &str, endpoint: Option<&str>) -> Option<&Arc<Route>> {
-        let routes = self.topics.get(topic)?;
-        match endpoint {
-            Some(name) => routes.named.get(name).or(routes.any.as_ref()),
-            None => routes.unnamed.as_ref(),
-        }
-    }
-
-    /// The number of the route of a request; the number after the last if there is none.
-    pub(crate) fn number(&self, topic: &str, endpoint: Option<&str>) -> usize {
-        self.find(topic, endpoint).map_or(self.names.len(), |route| route.number)
-    }
-
-    /// The names of all routes, by number.
-    pub(crate) fn names(&self) -> &[String] {
-        &self.names
-    }
-
-    /// Their priorities, and that of requests without a route.
-    pub(crate) fn priorities(&self) -> &[u8] {
-        &self.priorities
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use std::sync::Arc;
 
     fn any(router: Router, topic: &str) -> Router {
         router.handle_any(topic, |request: RawRequest, _| async move {
@@ -328,5 +305,23 @@ mod tests {
         let routes = Router::new().handle_on("urgent", answer).into_routes(&metrics);
         assert!(routes.find("urgent", Some("ask")).is_some());
         assert!(routes.find("t", Some("ask")).is_none());
+    }
+
+    #[test]
+    fn reserved_names_and_missing_states_are_found_before_the_start() {
+        use crate::handlers::extract::State;
+
+        async fn takes_state(_: Ask, _: State<u8>) -> Result<Bytes, Status> {
+            Ok(Bytes::new())
+        }
+        let router = Router::new().handle(takes_state);
+        assert!(router.check().expect_err("no state").contains("State<u8>"));
+        assert_eq!(router.with_state(7_u8).check(), Ok(()));
+
+        let mut router = Router::new().handle(answer);
+        let endpoints = router.topics.get_mut("t").expect("a topic");
+        let handler = endpoints.named.remove("ask").expect("a handler");
+        endpoints.named.insert("antiphon.mine".into(), handler);
+        assert!(router.check().expect_err("reserved").contains("`antiphon.mine`"));
     }
 }

@@ -12,6 +12,8 @@ use rdkafka::message::{BorrowedMessage, Message};
 use crate::failures::Failures;
 use crate::failures::original::{KeptHeaders, Original};
 use crate::handlers::context::{Context, RawRequest};
+use crate::handlers::extract::Extensions;
+use crate::handlers::routes::Routes;
 use crate::intake::cancellations::{Cancellable, Cancellations};
 use crate::intake::reply_to::{ReplyPolicy, ReplyRefused};
 use crate::intake::tracker::Taken;
@@ -73,11 +75,12 @@ impl Rejected {
 }
 
 /// Reads requests out of records.
-#[derive(Debug)]
 pub(crate) struct RecordReader {
     policy: ReplyPolicy,
     settings: ReplierSettings,
     failures: Arc<Failures>,
+    /// Knows which requests need no answer.
+    routes: Option<Arc<Routes>>,
     /// The last reply topic that was allowed: most requests name the same one.
     last: Option<Arc<str>>,
 }
@@ -108,7 +111,12 @@ impl RecordReader {
         settings: ReplierSettings,
         failures: Arc<Failures>,
     ) -> Self {
-        Self { policy, settings, failures, last: None }
+        Self { policy, settings, failures, routes: None, last: None }
+    }
+
+    /// Lets requests through that name no reply topic, if they are for handlers that need none.
+    pub(crate) fn with_one_way(self, routes: Arc<Routes>) -> Self {
+        Self { routes: Some(routes), ..self }
     }
 
     /// Reads the headers of a record, which may be a request or cancel one.
@@ -133,15 +141,21 @@ impl RecordReader {
         mut headers: RequestHeaders<'_>,
         topic: &Arc<str>,
     ) -> Result<Parsed, Rejected> {
-        let correlation_id = correlation_id(&headers)?;
         let place = self.place(record, topic);
-        let reply_topic = headers.reply_topic().map_err(Rejected::ReplyHeaders)?;
-        let reply_to = ReplyTo {
-            topic: self.allowed(&place.topic, reply_topic)?,
-            partition: headers.reply_partition().map_err(Rejected::ReplyHeaders)?,
+        let endpoint = headers.endpoint();
+        let (correlation_id, reply_to) = match headers.reply_topic() {
+            Err(HeaderFault::Missing(_)) if self.is_one_way(&place.topic, endpoint) => {
+                (headers.correlation_id().unwrap_or_default(), None)
+            }
+            reply_topic => {
+                let correlation_id = correlation_id(&headers)?;
+                let reply_topic = reply_topic.map_err(Rejected::ReplyHeaders)?;
+                let topic = self.allowed(&place.topic, reply_topic)?;
+                let partition = headers.reply_partition().map_err(Rejected::ReplyHeaders)?;
+                (correlation_id, Some(ReplyTo { topic, partition }))
+            }
         };
         let deadline = headers.deadline(self.settings.max_deadline());
-        let endpoint = headers.endpoint();
         let fault = deadline.err().or(endpoint.err());
         let payload = record.payload().map(Bytes::copy_from_slice);
         let key = record.key().map(Bytes::copy_from_slice);
@@ -166,12 +180,18 @@ impl RecordReader {
                 claim: headers.claim().map(Bytes::copy_from_slice),
                 ..place.context()
             },
-            reply_to: Some(reply_to),
+            reply_to,
             fault: fault.map(|fault| Status::invalid_argument(fault.to_string())),
-            cancellable: headers.is_cancellable(),
+            // A request without an id is none that a cancel record could name.
+            cancellable: headers.is_cancellable() && !correlation_id.is_empty(),
             not_before: place.not_before,
             original,
         })
+    }
+
+    fn is_one_way(&self, topic: &str, endpoint: Result<Option<&str>, HeaderFault>) -> bool {
+        let both = self.routes.as_ref().zip(endpoint.ok());
+        both.is_some_and(|(routes, endpoint)| routes.is_one_way(topic, endpoint))
     }
 
     /// A record that cannot even be answered, if such records are kept: no handler sees it, and it
@@ -269,6 +289,7 @@ impl Place {
             idempotency_key: None,
             claim: None,
             cancelled: None,
+            extensions: Extensions::default(),
         }
     }
 

@@ -74,6 +74,11 @@ impl ReplyPolicy {
         self.request_topics.len() == 1
     }
 
+    /// Whether requests arrive in this topic.
+    pub(crate) fn serves(&self, topic: &str) -> bool {
+        self.request_topics.iter().any(|served| served == topic)
+    }
+
     /// Checks the reply topic of a request that arrived in `request_topic`.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::handlers::context::{Context, RawReply, RawRequest};
-use crate::handlers::router::Answering;
+use crate::handlers::routes::Answering;
 use crate::intake::cancellations::Cancellable;
 use crate::running::serve::{Begun, Service};
 

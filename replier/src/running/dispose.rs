@@ -26,7 +26,7 @@ impl Service {
                 (Err(status), passed)
             }
             Outcome::Expired(status) => (Err(status), Passed::Nowhere),
-            Outcome::Cancelled => return taken.complete(),
+            Outcome::Cancelled | Outcome::HandedOver => return taken.complete(),
         };
         let reply = |to| Reply { to, answer, position: None };
         let (before, reply) = match passed {

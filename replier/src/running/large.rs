@@ -35,7 +35,15 @@ impl Service {
         })
     }
 
-    /// The same for a stream; its items are never kept in the store.
+    /// A reply that was given later, kept in the store if it is large.
+    pub(crate) async fn kept(&self, reply: RawReply, by: Deadline) -> Result<RawReply, Status> {
+        match &self.large {
+            Some(large) => checked_in(large, reply, by).await,
+            None => Ok(reply),
+        }
+    }
+
+    /// What a handler of streams does with a request; its items are never kept in the store.
     pub(crate) fn call_stream(
         &self,
         handler: &ErasedStream,

@@ -1,6 +1,7 @@
 //! One request from its place in the lane to what it comes to.
 
 pub(crate) mod attempts;
+mod beyond;
 pub(crate) mod dispose;
 pub(crate) mod large;
 pub(crate) mod serve;

@@ -13,20 +13,21 @@ use futures::future::BoxFuture;
 use crate::failures::Failures;
 use crate::failures::original::Original;
 use crate::handlers::context::{Context, RawReply, RawRequest};
-use crate::handlers::router::{Answering, Route, Routes};
+use crate::handlers::routes::{Answering, Route, Routes};
 use crate::handlers::stream_handler::Items;
 use crate::intake::cancellations::Cancellable;
 use crate::intake::incoming::Incoming;
 use crate::intake::tracker::Taken;
 use crate::lane::Slot;
 use crate::running::attempts::{Again, Ended};
+use crate::running::beyond::Beyond;
 use crate::running::watchdog::Watchdog;
 use crate::sending::outgoing::Recipient;
 use crate::sending::sender::Sender;
 
 /// What running requests share.
 pub(crate) struct Service {
-    pub(crate) routes: Routes,
+    pub(crate) routes: Arc<Routes>,
     pub(crate) replies: Sender,
     pub(crate) metrics: ReplierMetrics,
     pub(crate) settings: ReplierSettings,
@@ -57,7 +58,7 @@ struct Started {
     taken: Taken,
 }
 
-type Answer = Result<RawReply, Status>;
+pub(crate) type Answer = Result<RawReply, Status>;
 
 /// What a request came to.
 pub(crate) enum Outcome {
@@ -68,6 +69,8 @@ pub(crate) enum Outcome {
     Expired(Status),
     /// Nobody waits for an answer any more.
     Cancelled,
+    /// Somebody else answers, outside of this replier.
+    HandedOver,
 }
 
 /// What a handler does with its request. It has not been polled yet.
@@ -75,6 +78,8 @@ pub(crate) enum Work {
     /// And what it takes to do it again, if that may be called for.
     Once(BoxFuture<'static, Answer>, Option<Box<Again>>),
     Stream(Items),
+    /// Something may go on when it has ended.
+    Beyond(Box<Beyond>),
 }
 
 impl Service {
@@ -93,13 +98,17 @@ impl Service {
                     let run = self.run_again(&mut begun, again, ended, cancellable.as_deref());
                     ended = Box::pin(run).await;
                 }
+                drop(slot);
                 conclude(&begun.route, ended, cancellable.as_deref())
+            }
+            Work::Beyond(work) => {
+                let cancellable = cancellable.as_deref();
+                Box::pin(self.run_beyond(&mut begun, *work, cancellable, slot)).await
             }
             Work::Stream(items) => {
                 return Box::pin(self.stream(begun, items, to, cancellable, original, taken)).await;
             }
         };
-        drop(slot);
         self.dispose(outcome, to, original.as_deref(), begun.runs, taken);
     }
 
@@ -133,7 +142,7 @@ impl Service {
         });
         let begun = match fault {
             Some(status) => Err(Outcome::Failed(status)),
-            None => self.begin(request, context),
+            None => self.begin(request, context, to.as_ref()),
         };
         match begun {
             Ok((begun, work)) => Some(Started { begun, work, to, cancellable, original, taken }),
@@ -147,7 +156,8 @@ impl Service {
     pub(crate) fn begin(
         &self,
         request: RawRequest,
-        context: Context,
+        mut context: Context,
+        to: Option<&Recipient>,
     ) -> Result<(Begun, Work), Outcome> {
         let started = Instant::now();
         if context.deadline.is_some_and(|deadline| deadline.instant() <= started) {
@@ -160,6 +170,7 @@ impl Service {
             return Err(Outcome::Failed(no_handler(&request, &context)));
         };
         let by = self.limit(context.deadline, started);
+        let further = self.further(route, &mut context, to);
         // What a handler does before its first await may be done right here.
         let _entered = self.watchdog.enter(route.number);
         let (by, work) = match &route.answering {
@@ -167,7 +178,12 @@ impl Service {
                 let again = self.failures.policy.repeats().then(|| {
                     Box::new(Again { request: request.clone(), context: context.clone() })
                 });
-                (by, Work::Once(self.call(handler, request, context, by), again))
+                let handler = self.call(handler, request, context, by);
+                let work = match further {
+                    None => Work::Once(handler, again),
+                    Some(further) => Work::Beyond(Box::new(Beyond { handler, again, further })),
+                };
+                (by, work)
             }
             // A stream may well take longer than one reply, for as long as its caller waits.
             Answering::Stream(handler) => {
@@ -188,7 +204,7 @@ impl Service {
 }
 
 /// Counts a request by how the last run of its handler ended.
-fn conclude(route: &Route, ended: Ended, cancellable: Option<&Cancellable>) -> Outcome {
+pub(crate) fn conclude(route: &Route, ended: Ended, cancellable: Option<&Cancellable>) -> Outcome {
     let cancelled = cancellable.is_some_and(Cancellable::is_cancelled);
     let outcome = match ended {
         Ended::Panicked(status) => {
@@ -237,7 +253,6 @@ pub(crate) mod tests {
     use antiphon_common::config::KafkaSettings;
     use antiphon_common::inherited;
     use antiphon_common::kafka::Observer;
-    use antiphon_common::wire::Headers;
     use std::sync::Mutex;
     use std::time::Duration;
 
@@ -255,7 +270,7 @@ pub(crate) mod tests {
         let replies = Replies::start(&kafka, Observer::default(), metrics.clone(), 1_000, false);
         let failures = Failures::new(&router.topics(), &settings).expect("no conflict");
         Service {
-            routes: router.into_routes(&metrics),
+            routes: Arc::new(router.into_routes(&metrics)),
             replies: Sender::Plain(replies.expect("the settings are valid")),
             metrics,
             settings,
@@ -267,24 +282,11 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn context(deadline: Option<Deadline>) -> Context {
-        Context {
-            topic: "t".into(),
-            partition: 0,
-            offset: 0,
-            key: None,
-            headers: Headers::new(),
-            correlation_id: "id".into(),
-            deadline,
-            attempt: 1,
-            runs: 1,
-            idempotency_key: None,
-            claim: None,
-            cancelled: None,
-        }
+        Context { deadline, ..Context::for_tests() }
     }
 
     pub(crate) fn request() -> RawRequest {
-        RawRequest { payload: "".into(), endpoint: None, content_type: None }
+        RawRequest::for_tests("")
     }
 
     /// A plain function, which also runs before its future does.
@@ -302,7 +304,7 @@ pub(crate) mod tests {
 
     /// What a request comes to, and how often its handler ran.
     pub(crate) async fn outcome(service: &Service, context: Context) -> (Outcome, Begun) {
-        let (mut begun, work) = service.begin(request(), context).ok().expect("a handler");
+        let (mut begun, work) = service.begin(request(), context, None).ok().expect("a handler");
         let Work::Once(handler, again) = work else { panic!("no stream") };
         let mut ended = service.run(&begun, handler).await;
         if let Some(again) = again {

@@ -164,7 +164,7 @@ impl Forward {
 }
 
 impl Reply {
-    fn record(&self) -> Record {
+    pub(crate) fn record(&self) -> Record {
         Record {
             topic: Arc::clone(&self.to.reply_to.topic),
             partition: self.to.reply_to.partition,
