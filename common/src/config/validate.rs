@@ -81,6 +81,7 @@ impl ReplierSettings {
     /// [`ConfigError::Range`] names the first key that is not, its value and what is allowed.
     pub fn validate(&self) -> Result<(), ConfigError> {
         at_least("replier.concurrency", self.concurrency, 1)?;
+        at_least("replier.blocking_threads", self.blocking_threads, 1)?;
         not_below(
             ("replier.max_outstanding", self.max_outstanding),
             ("replier.concurrency", self.concurrency),

@@ -168,12 +168,12 @@ impl<'a> RequestHeaders<'a> {
 pub struct RequestHeadersOut<'a> {
     /// The call.
     pub correlation_id: CorrelationId,
-    /// Where to answer to.
-    pub reply_topic: &'a str,
+    /// Where to answer to; `None` if no answer is wanted.
+    pub reply_topic: Option<&'a str>,
     /// Which partition to answer to, `None` in shared routing.
     pub reply_partition: Option<i32>,
-    /// When the caller stops waiting, in Unix milliseconds.
-    pub deadline_ms: u64,
+    /// When the caller stops waiting, in Unix milliseconds; `None` if nobody waits.
+    pub deadline_ms: Option<u64>,
     /// Which handler is meant.
     pub endpoint: Option<&'a str>,
     /// The media type of the payload.
@@ -205,11 +205,15 @@ impl RequestHeadersOut<'_> {
         let mut block = OwnedHeaders::new_with_capacity(10 + self.application.len());
         let id = self.correlation_id.to_bytes();
         block = put(block, names::CORRELATION_ID, &id);
-        block = put(block, names::REPLY_TOPIC, self.reply_topic.as_bytes());
+        if let Some(topic) = self.reply_topic {
+            block = put(block, names::REPLY_TOPIC, topic.as_bytes());
+        }
         if let Some(partition) = self.reply_partition {
             block = put(block, names::REPLY_PARTITION, &partition.to_be_bytes());
         }
-        block = put(block, names::DEADLINE, self.deadline_ms.to_string().as_bytes());
+        if let Some(deadline) = self.deadline_ms {
+            block = put(block, names::DEADLINE, deadline.to_string().as_bytes());
+        }
         if let Some(endpoint) = self.endpoint {
             block = put(block, names::ENDPOINT, endpoint.as_bytes());
         }
@@ -289,9 +293,9 @@ mod tests {
         application.push("tenant", "blue");
         let out = RequestHeadersOut {
             correlation_id: CorrelationId::random(InstanceId::random()),
-            reply_topic: "quotes.replies",
+            reply_topic: Some("quotes.replies"),
             reply_partition: Some(7),
-            deadline_ms: Deadline::after(Duration::from_secs(5)).to_unix_millis(),
+            deadline_ms: Some(Deadline::after(Duration::from_secs(5)).to_unix_millis()),
             endpoint: Some("get-quote"),
             content_type: Some("application/json"),
             attempt: 2,

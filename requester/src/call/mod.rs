@@ -10,6 +10,7 @@ mod pending;
 mod produce;
 mod reply;
 mod submit;
+mod tell;
 
 pub use ask::{Ask, RawRequest, Typed};
 pub use builder::CallBuilder;

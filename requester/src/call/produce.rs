@@ -16,6 +16,17 @@ use crate::table::{Cancel, Done};
 /// A call that was not sent: why, and who is to be told.
 pub(crate) type Refused = (Failure, Done);
 
+/// Where the answer is to come to, and whether the request's arrival is reported.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Answers {
+    /// To where replies come just now.
+    Anywhere,
+    /// To this partition, or any; reported.
+    At(Option<i32>),
+    /// There is none; reported.
+    Unwanted,
+}
+
 impl Session {
     /// Sends a question. `done` is told how the call ends, or handed back if it could not be sent.
     pub(crate) fn send(
@@ -26,7 +37,7 @@ impl Session {
         done: Done,
     ) -> Result<Entry, Refused> {
         let entry = self.admit(question, deadline, now, done)?;
-        match self.produce(&entry, question, deadline, now, None) {
+        match self.produce(&entry, question, deadline, now, Answers::Anywhere) {
             Ok(()) => Ok(entry),
             Err(failure) => match entry.withdraw() {
                 Ok(done) => Err((failure, done)),
@@ -55,29 +66,34 @@ impl Session {
         Ok(Entry::new(self.calls.clone(), call, question.topic.clone()))
     }
 
-    /// Hands the request of a registered call to a producer. With `reported`, replies come to that
-    /// partition, or any, and the request's arrival is reported.
+    /// Hands the request of a registered call to a producer.
     pub(crate) fn produce(
         &self,
         entry: &Entry,
         question: &Question<'_>,
         deadline: Deadline,
         now: Instant,
-        reported: Option<Option<i32>>,
+        answers: Answers,
     ) -> Result<(), Failure> {
         let options = question.options;
-        let acknowledged = options.cancellable || reported.is_some();
+        let acknowledged = options.cancellable || !matches!(answers, Answers::Anywhere);
         // Read after the registration: when a lease moves, the old partition is read until those
         // calls have ended that were registered before.
-        let reply_partition = match reported.map_or_else(|| self.inbox.partition(), Ok) {
-            Ok(partition) => partition,
-            Err(not_ready) => return Err(Failure::not_sent(not_ready.into())),
+        let reply_partition = match answers {
+            Answers::Anywhere => {
+                self.inbox.partition().map_err(|none| Failure::not_sent(none.into()))?
+            }
+            Answers::At(partition) => partition,
+            Answers::Unwanted => None,
         };
+        // A request that nobody waits for is as good later, unless its caller has said until when.
+        let is_answered = !matches!(answers, Answers::Unwanted);
+        let has_deadline = is_answered || options.deadline.is_some();
         let headers = RequestHeadersOut {
             correlation_id: entry.id(),
-            reply_topic: self.inbox.topic(),
+            reply_topic: is_answered.then(|| self.inbox.topic()),
             reply_partition,
-            deadline_ms: deadline.to_unix_millis_at(now),
+            deadline_ms: has_deadline.then(|| deadline.to_unix_millis_at(now)),
             endpoint: question.endpoint.map(|name| name.as_str()),
             content_type: question.content_type.map(|name| name.as_str()),
             attempt: question.attempt,

@@ -12,6 +12,7 @@ use super::builder::CallBuilder;
 use super::error::{CallError, CallErrorKind, Failure};
 use super::options::Prepared;
 use super::pending::Entry;
+use super::produce::Answers;
 use crate::attempts::Room;
 use crate::claim_check;
 use crate::session::Session;
@@ -159,8 +160,8 @@ impl Session {
             return ended.map_err(|failure| Failure::not_sent(failure.kind));
         }
         let (now, question) = (Instant::now(), prepared.question(1));
-        if let Err(failure) = self.produce(&entry, &question, deadline, now, Some(reply_partition))
-        {
+        let answers = Answers::At(reply_partition);
+        if let Err(failure) = self.produce(&entry, &question, deadline, now, answers) {
             self.withdraw(entry);
             return Err(failure);
         }
@@ -169,7 +170,7 @@ impl Session {
         ended.unwrap_or_else(|_| Err(Failure::unknown(CallErrorKind::Closed)))
     }
 
-    fn withdraw(&self, entry: Entry) {
+    pub(super) fn withdraw(&self, entry: Entry) {
         if entry.withdraw().is_ok() {
             self.calls.count_not_sent();
         }
