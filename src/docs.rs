@@ -14,6 +14,7 @@ pages! {
     Cancellation: "cancellation.md",
     Failures: "failures.md",
     Groups: "groups.md",
+    Handlers: "handlers.md",
     Lanes: "lanes.md",
     LargePayloads: "large-payloads.md",
     Limits: "limits.md",

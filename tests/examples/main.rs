@@ -44,6 +44,17 @@ examples! {
     large_payloads prints [
         "the handler has 5000000 bytes\n5000000 bytes came back; the last is Some(1)",
     ];
+    deferred prints ["7: approved by rule\n7000: approved by hand"];
+    extractors prints [
+        "Count { left: 12, told: \"ada\" }",
+        "UNAUTHENTICATED: the header `caller` is missing",
+        "NOT_FOUND: no gadgets on Some(Key(b\\\"shelf-7\\\"))",
+    ];
+    layers prints [
+        "open for ada\n\
+         PERMISSION_DENIED: the token is not known\n\
+         DEADLINE_EXCEEDED: the handler did not end in time",
+    ];
     lazy_start prints [
         "started\n",
         "no broker has answered since the start (the request was not sent)",

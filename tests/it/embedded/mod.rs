@@ -13,6 +13,7 @@ mod failures;
 mod first_request;
 mod forged_replies;
 mod gathering;
+mod handlers;
 mod hostile_requests;
 mod inheriting;
 mod lanes;
