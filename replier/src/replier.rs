@@ -1,8 +1,8 @@
 //! The life of a replier: put together, checked, run, drained.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use antiphon_common::blocking::on_own_thread;
@@ -11,6 +11,8 @@ use antiphon_common::kafka::{LogGate, Observer, TopicError};
 use antiphon_common::metrics::ReplierMetrics;
 use rdkafka::error::KafkaError;
 
+use crate::dedupe::topic;
+use crate::dedupe::windows::Windows;
 use crate::handlers::router::Router;
 use crate::intake::assignment::Assignment;
 use crate::intake::group;
@@ -52,6 +54,9 @@ pub enum RunError {
     /// A request topic cannot be read.
     #[error("request topic: {0}")]
     RequestTopic(#[source] TopicError),
+    /// A topic that keeps what was handled cannot be used; the text says which, and what to do.
+    #[error("dedupe topic: {0}")]
+    DedupeTopic(String),
     /// The drain time was over before all requests were done. They will be handled again.
     #[error("{0} requests were not done in the drain time; other replicas will handle them")]
     Unfinished(usize),
@@ -140,7 +145,9 @@ impl ReplierBuilder {
         let policy = ReplyPolicy::new(&topics, &settings.allow_reply_to)
             .map_err(|error| RunError::Setting(format!("replier.allow_reply_to: {error}")))?;
 
+        topic::check(&kafka, &settings, &topics).await?;
         let observer = Observer::default();
+        let windows = Windows::start(&kafka, &settings, &topics, &observer, &metrics)?;
         let replies =
             Replies::start(&kafka, observer.clone(), metrics.clone(), settings.max_reply_bytes)
                 .map_err(RunError::Client)?;
@@ -150,13 +157,19 @@ impl ReplierBuilder {
             metrics: metrics.clone(),
             settings: settings.clone(),
             gate: LogGate::default(),
+            again: OnceLock::new(),
         }));
         let stop = Arc::new(AtomicBool::new(false));
         let intake = {
             let (stop, readiness) = (Arc::clone(&stop), Arc::clone(&readiness));
             on_own_thread("antiphon-intake", move || {
-                let assignment =
-                    Assignment::new(observer, metrics.clone(), settings.drain(), readiness);
+                let assignment = Assignment::new(
+                    observer,
+                    metrics.clone(),
+                    settings.drain(),
+                    readiness,
+                    windows,
+                );
                 let consumer = group::join(&kafka, &settings, assignment, &topics)?;
                 let reader = RecordReader::new(policy, settings.clone());
                 let intake = Intake { consumer, reader, lane, settings, metrics, on_beat };

@@ -13,6 +13,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::dedupe::windows::Windows;
 use crate::intake::tracker::{Outstanding, Tracker};
 use crate::readiness::Readiness;
 
@@ -23,6 +24,10 @@ pub(crate) struct Assignment {
     metrics: ReplierMetrics,
     drain: Duration,
     readiness: Arc<Readiness>,
+    /// `None` if requests that come again are handled again.
+    windows: Option<Windows>,
+    /// Partitions that are paused until their windows are ready.
+    restoring: Mutex<Vec<Arc<Tracker>>>,
     trackers: Mutex<Trackers>,
     /// Set by a rebalance: partitions that were just assigned are not paused.
     changed: AtomicBool,
@@ -38,6 +43,7 @@ impl Assignment {
         metrics: ReplierMetrics,
         drain: Duration,
         readiness: Arc<Readiness>,
+        windows: Option<Windows>,
     ) -> Self {
         Self {
             observer,
@@ -45,6 +51,8 @@ impl Assignment {
             metrics,
             drain,
             readiness,
+            windows,
+            restoring: Mutex::default(),
             trackers: Mutex::default(),
             changed: AtomicBool::new(false),
             drain_by: Mutex::default(),
@@ -59,6 +67,28 @@ impl Assignment {
     /// Whether the assignment changed since the last call.
     pub(crate) fn take_changed(&self) -> bool {
         self.changed.swap(false, Ordering::Relaxed)
+    }
+
+    /// Pauses the partitions whose windows are not ready. Inside a rebalance, nothing is fetched of
+    /// them before that.
+    pub(crate) fn pause_restoring(&self, consumer: &BaseConsumer<Self>) {
+        let trackers = self.trackers();
+        let all = trackers.values().flat_map(HashMap::values);
+        let restoring: Vec<_> = all.filter(|tracker| !tracker.is_ready()).cloned().collect();
+        drop(trackers);
+        // If this fails they are taken in, and wait for their windows in the lane.
+        let _ = consumer.pause(&partitions(&restoring));
+        *self.restoring.lock().unwrap_or_else(PoisonError::into_inner) = restoring;
+    }
+
+    /// Resumes those that have become ready.
+    pub(crate) fn resume_ready(&self, consumer: &BaseConsumer<Self>) -> KafkaResult<()> {
+        let mut restoring = self.restoring.lock().unwrap_or_else(PoisonError::into_inner);
+        if restoring.iter().any(|tracker| tracker.is_ready()) {
+            let ready: Vec<_> = restoring.extract_if(.., |tracker| tracker.is_ready()).collect();
+            consumer.resume(&partitions(&ready))?;
+        }
+        Ok(())
     }
 
     /// Bounds all draining from here on, the one at the revocation that closing brings included.
@@ -89,6 +119,11 @@ impl Assignment {
             };
             let tracker =
                 Tracker::new(Arc::clone(&topic), element.partition(), self.outstanding.clone());
+            let windows = self.windows.as_ref();
+            if let Some(window) = windows.and_then(|w| w.open(&topic, element.partition())) {
+                // It was just made, so there is none.
+                let _ = tracker.window.set(window);
+            }
             trackers.entry(topic).or_default().insert(element.partition(), tracker);
         }
         self.count_held(&trackers);
@@ -109,6 +144,10 @@ impl Assignment {
             self.count_held(&trackers);
             removed
         };
+        for window in revoked.iter().filter_map(|tracker| tracker.window.get()) {
+            // Requests that wait for it are not worth waiting for.
+            window.close();
+        }
         // Partitions that are lost belong to others already: nothing may be stored for them.
         if consumer.assignment_lost() {
             return;
@@ -136,6 +175,14 @@ impl Assignment {
     }
 }
 
+fn partitions(trackers: &[Arc<Tracker>]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(trackers.len());
+    for tracker in trackers {
+        list.add_partition(&tracker.topic, tracker.partition);
+    }
+    list
+}
+
 /// A store after a revocation is refused by the client, and rightly.
 fn store(consumer: &BaseConsumer<Assignment>, tracker: &Tracker, next: i64) {
     // The client stores the offset after the one it is given.
@@ -153,6 +200,10 @@ impl ConsumerContext for Assignment {
             Rebalance::Revoke(list) => self.revoked(consumer, list),
             Rebalance::Error(error) => self.observer.warn("rebalance", error),
         }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, _: &Rebalance<'_>) {
+        self.pause_restoring(consumer);
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {

@@ -90,7 +90,11 @@ impl Intake {
             *paused = true;
         } else if *paused && outstanding <= max / 2 {
             self.consumer.resume(&self.consumer.assignment()?)?;
+            context.pause_restoring(&self.consumer);
             *paused = false;
+        }
+        if !*paused {
+            context.resume_ready(&self.consumer)?;
         }
         Ok(())
     }

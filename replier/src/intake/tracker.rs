@@ -1,11 +1,12 @@
 //! The progress of one assigned partition, shared by intake, handlers and delivery reports.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use antiphon_common::metrics::ReplierMetrics;
 
+use crate::dedupe::partition::{First, Handled};
 use crate::intake::cancellations::Cancellations;
 use crate::intake::watermark::Watermark;
 
@@ -30,6 +31,8 @@ pub(crate) struct Tracker {
     dirty: AtomicBool,
     /// Requests with a record that must be written and cannot be.
     blocked: AtomicUsize,
+    /// What has been handled lately, if that is kept. Set before the first request is taken in.
+    pub(crate) window: OnceLock<Arc<Handled>>,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +53,10 @@ pub(crate) struct Taken {
     offset: i64,
     completed: bool,
     blocks: bool,
+    /// It is known whether another like it has run.
+    looked_up: bool,
+    /// The right to run it, if others like it are told what it comes to.
+    first: Option<Box<First>>,
 }
 
 impl Outstanding {
@@ -83,6 +90,7 @@ impl Tracker {
             idle: Condvar::new(),
             dirty: AtomicBool::new(false),
             blocked: AtomicUsize::new(0),
+            window: OnceLock::new(),
         })
     }
 
@@ -96,7 +104,14 @@ impl Tracker {
         progress.committed.get_or_insert(offset);
         drop(progress);
         self.outstanding.add();
-        Some(Taken { tracker: Arc::clone(self), offset, completed: false, blocks: false })
+        Some(Taken {
+            tracker: Arc::clone(self),
+            offset,
+            completed: false,
+            blocks: false,
+            looked_up: false,
+            first: None,
+        })
     }
 
     /// The offset to store, if it rose since the last call.
@@ -129,6 +144,11 @@ impl Tracker {
         self.blocked.load(Ordering::Relaxed) > 0
     }
 
+    /// Whether requests may run: what was handled before is known.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.window.get().is_none_or(|window| window.is_ready())
+    }
+
     /// Waits until nobody works on any request; `false` if that is not so by `deadline`.
     pub(crate) fn wait_idle(&self, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
@@ -151,6 +171,31 @@ impl Taken {
         self.completed = true;
     }
 
+    /// Whether it is to be seen first if another like it has run.
+    pub(crate) fn is_to_be_looked_up(&self) -> bool {
+        !self.looked_up && self.window().is_some()
+    }
+
+    /// It has been seen to.
+    pub(crate) fn looked_up(&mut self) {
+        self.looked_up = true;
+    }
+
+    /// What has been handled in its partition, if that is kept.
+    pub(crate) fn window(&self) -> Option<&Arc<Handled>> {
+        self.tracker.window.get()
+    }
+
+    /// It runs, and others like it do not.
+    pub(crate) fn run_as(&mut self, first: First) {
+        self.first = Some(Box::new(first));
+    }
+
+    /// The right to run it.
+    pub(crate) fn first_mut(&mut self) -> Option<&mut First> {
+        self.first.as_deref_mut()
+    }
+
     /// A record that must be written before this request is complete cannot be.
     pub(crate) fn block(&mut self) {
         if !std::mem::replace(&mut self.blocks, true) {
@@ -169,6 +214,9 @@ impl Taken {
 impl Drop for Taken {
     fn drop(&mut self) {
         self.unblock();
+        if let Some(first) = self.first.take().filter(|_| self.completed) {
+            first.settle();
+        }
         let tracker = &self.tracker;
         let mut progress = tracker.lock();
         let risen = self.completed && progress.mark.complete(self.offset);

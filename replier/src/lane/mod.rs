@@ -13,6 +13,9 @@ use crate::running::serve::Service;
 /// a thread that polls must never wait.
 pub(crate) type Entrance = mpsc::UnboundedSender<Vec<Box<Incoming>>>;
 
+/// The same for requests that were in the lane before. It does not keep the lane open.
+pub(crate) type Again = mpsc::WeakUnboundedSender<Vec<Box<Incoming>>>;
+
 /// A place for one handler to run in. Dropped when the handler has ended, and not only when its reply
 /// is acknowledged.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(crate) struct Slot {
 /// Starts the lane on the current runtime. It ends when its entrance is dropped.
 pub(crate) fn start(service: Arc<Service>) -> Entrance {
     let (entrance, mut queue) = mpsc::unbounded_channel::<Vec<Box<Incoming>>>();
+    // There is one lane for a service, so nothing was set before.
+    let _ = service.again.set(entrance.downgrade());
     let slots = Arc::new(Semaphore::new(service.settings.concurrency));
     tokio::spawn(async move {
         while let Some(batch) = queue.recv().await {

@@ -1,7 +1,7 @@
 //! One request from the lane to its reply: deadline, route, handler, answer.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use antiphon_common::config::ReplierSettings;
@@ -16,11 +16,11 @@ use crate::handlers::context::{Context, RawReply, RawRequest};
 use crate::handlers::router::{Answering, Route, Routes};
 use crate::handlers::stream_handler::Items;
 use crate::intake::cancellations::Cancellable;
-use crate::intake::incoming::Incoming;
+use crate::intake::incoming::{Incoming, ReplyTo};
 use crate::intake::tracker::Taken;
-use crate::lane::Slot;
+use crate::lane::{Again, Slot};
 use crate::sending::duty::Duty;
-use crate::sending::outgoing::{Outgoing, Recipient, Reply};
+use crate::sending::outgoing::{Lookup, Outgoing, Recipient, Reply};
 use crate::sending::replies::Replies;
 
 /// What running requests share.
@@ -30,6 +30,8 @@ pub(crate) struct Service {
     pub(crate) metrics: ReplierMetrics,
     pub(crate) settings: ReplierSettings,
     pub(crate) gate: LogGate,
+    /// The lane, for requests that need another place.
+    pub(crate) again: OnceLock<Again>,
 }
 
 /// A handler that was found and given its request.
@@ -71,6 +73,9 @@ enum Work {
 impl Service {
     /// Answers a request, whatever happens to its handler.
     pub(crate) async fn serve(&self, incoming: Box<Incoming>, slot: Slot) {
+        if incoming.taken.is_to_be_looked_up() {
+            return self.serve_once(incoming, slot).await;
+        }
         let Some(Started { begun, to, cancellable, taken }) = self.start(incoming) else { return };
         let outcome = match begun {
             Ok((begun, Work::Once(handler))) => self.finish(begun, handler, cancellable).await,
@@ -84,15 +89,31 @@ impl Service {
     }
 
     /// Sends what a request came to.
-    fn dispose(&self, outcome: Outcome, to: Option<Recipient>, taken: Taken) {
+    pub(crate) fn dispose(&self, outcome: Outcome, to: Option<Recipient>, mut taken: Taken) {
+        let before: Vec<_> = self.keep(&mut taken, &outcome).into_iter().collect();
         let answer = match outcome {
             Outcome::Replied(reply) => Ok(reply),
             Outcome::Failed(status) | Outcome::Expired(status) => Err(status),
             Outcome::Cancelled => return taken.complete(),
         };
-        let Some(to) = to else { return taken.complete() };
-        let reply = Reply { to, answer, position: None };
-        self.replies.send(Outgoing::reply(reply, Duty::Whole(taken)));
+        let reply = to.map(|to| Reply { to, answer, position: None });
+        let (duty, lookup) = (Duty::Whole(taken), Lookup::NotNeeded);
+        self.replies.send(Outgoing { before, reply, duty, lookup });
+    }
+
+    /// Whom an answer is for; `None` if nobody is to get one.
+    pub(crate) fn recipient(
+        &self,
+        reply_to: Option<ReplyTo>,
+        context: &Context,
+    ) -> Option<Recipient> {
+        let max = || Deadline::after(self.settings.max_deadline());
+        reply_to.map(|reply_to| Recipient {
+            reply_to,
+            correlation_id: context.correlation_id.clone(),
+            key: context.key.clone(),
+            deadline: context.deadline.unwrap_or_else(max),
+        })
     }
 
     /// The request moves into the handler's own future here, so that the one above stays small.
@@ -102,13 +123,7 @@ impl Service {
             taken.complete();
             return None;
         }
-        let max = || Deadline::after(self.settings.max_deadline());
-        let to = reply_to.map(|reply_to| Recipient {
-            reply_to,
-            correlation_id: context.correlation_id.clone(),
-            key: context.key.clone(),
-            deadline: context.deadline.unwrap_or_else(max),
-        });
+        let to = self.recipient(reply_to, &context);
         let begun = match fault {
             Some(status) => Err(Outcome::Failed(status)),
             None => self.begin(request, context),
@@ -226,6 +241,7 @@ mod tests {
             metrics,
             settings: ReplierSettings::default(),
             gate: LogGate::default(),
+            again: OnceLock::new(),
         }
     }
 

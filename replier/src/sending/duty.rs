@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::intake::tracker::Taken;
@@ -16,6 +16,15 @@ pub(crate) enum Duty {
     Whole(Taken),
     /// The record is one of several.
     Part(Part),
+    /// The record comes before the handler runs, which is told; the request goes on from there.
+    Told(Box<Told>),
+}
+
+/// A request that waits for the acknowledgement of a record, and who goes on with it.
+#[derive(Debug)]
+pub(crate) struct Told {
+    taken: Taken,
+    tell: oneshot::Sender<Taken>,
 }
 
 /// A request that is answered by a stream: complete when all of its parts are.
@@ -38,26 +47,37 @@ pub(crate) struct Part {
 }
 
 impl Duty {
+    /// Gives the request back when the record is acknowledged.
+    pub(crate) fn told(taken: Taken, tell: oneshot::Sender<Taken>) -> Self {
+        Self::Told(Box::new(Told { taken, tell }))
+    }
+
     /// The record is acknowledged, or can never be.
     pub(crate) fn complete(self) {
         match self {
             Self::Whole(taken) => taken.complete(),
             Self::Part(part) => part.complete(),
+            // If nobody goes on with it, it stays incomplete.
+            Self::Told(told) => _ = told.tell.send(told.taken),
         }
     }
 
     /// A record that must be written before the request is complete cannot be: until it is, no more
     /// requests of its partition are to be taken in.
     pub(crate) fn block(&mut self) {
-        if let Self::Whole(taken) = self {
-            taken.block();
+        match self {
+            Self::Whole(taken) => taken.block(),
+            Self::Told(told) => told.taken.block(),
+            Self::Part(_) => {}
         }
     }
 
     /// It is written.
     pub(crate) fn unblock(&mut self) {
-        if let Self::Whole(taken) = self {
-            taken.unblock();
+        match self {
+            Self::Whole(taken) => taken.unblock(),
+            Self::Told(told) => told.taken.unblock(),
+            Self::Part(_) => {}
         }
     }
 

@@ -6,6 +6,7 @@ mod callbacks;
 mod cancellation;
 mod cancelling;
 mod closing;
+mod dedupe;
 mod endpoints;
 mod endurance;
 mod failures;
