@@ -12,6 +12,7 @@ pages! {
     Blocking: "blocking.md",
     CallbacksQueuesPolling: "callbacks-queues-polling.md",
     Cancellation: "cancellation.md",
+    Dedupe: "dedupe.md",
     Limits: "limits.md",
     Retries: "retries.md",
     Routing: "routing.md",

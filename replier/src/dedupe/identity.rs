@@ -18,14 +18,20 @@ impl Identity {
     /// The identity by the idempotency key, or by the correlation id if there is none.
     ///
     /// The endpoint and the reply topic belong to it: whoever guesses another's key gets neither
-    /// the reply of another endpoint, nor one that was meant for another reply topic.
-    pub(crate) fn of(context: &Context, endpoint: Option<&str>, reply_topic: Option<&str>) -> Self {
+    /// the reply of another endpoint, nor one that was meant for another reply topic. So does the
+    /// group: several may answer the same requests, each for itself, and share a changelog.
+    pub(crate) fn of(
+        context: &Context,
+        group: &str,
+        endpoint: Option<&str>,
+        reply_topic: Option<&str>,
+    ) -> Self {
         let (kind, id) = match &context.idempotency_key {
             Some(key) => (b'k', key),
             None => (b'c', &context.correlation_id),
         };
         let mut hash = Sha256::new_with_prefix([kind]);
-        for name in [endpoint, reply_topic] {
+        for name in [Some(group), endpoint, reply_topic] {
             // The lengths keep the parts apart, and one that is missing from one that is empty.
             let length = name.map_or(u64::MAX, |name| name.len() as u64);
             hash.update(length.to_be_bytes());
@@ -76,7 +82,7 @@ mod tests {
 
     #[test]
     fn the_same_key_is_the_same_request_whatever_the_correlation_id() {
-        let of = |id, key| Identity::of(&context(id, key), Some("e"), Some("r"));
+        let of = |id, key| Identity::of(&context(id, key), "g", Some("e"), Some("r"));
         assert_eq!(of("1", Some("key")), of("2", Some("key")));
         assert_eq!(of("1", None), of("1", None));
         assert_ne!(of("1", None), of("2", None));
@@ -85,9 +91,12 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_and_reply_topics_are_apart() {
-        let of = |endpoint, reply| Identity::of(&context("1", Some("k")), endpoint, reply);
+    fn groups_endpoints_and_reply_topics_are_apart() {
+        let context = context("1", Some("k"));
+        let of = |endpoint, reply| Identity::of(&context, "g", endpoint, reply);
         let different = [
+            Identity::of(&context, "h", None, None),
+            Identity::of(&context, "ga", Some("b"), Some("c")),
             of(Some("ab"), Some("c")),
             of(Some("a"), Some("bc")),
             of(None, Some("abc")),
@@ -102,7 +111,7 @@ mod tests {
 
     #[test]
     fn bytes_and_back() {
-        let identity = Identity::of(&context("1", None), None, None);
+        let identity = Identity::of(&context("1", None), "g", None, None);
         assert_eq!(Identity::from_bytes(identity.as_bytes()), Some(identity));
         assert_eq!(Identity::from_bytes(b"short"), None);
         assert_eq!(Identity::from_bytes(&[0; 17]), None);

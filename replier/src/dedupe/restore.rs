@@ -119,6 +119,12 @@ impl Reader {
                 std::thread::sleep(RETRY);
             }
         }
+        // Whoever waits for them must not wait for ever.
+        for handled in waiting.iter().chain(&self.jobs.try_iter().collect::<Vec<_>>()) {
+            if let Some(handled) = handled.upgrade() {
+                handled.close();
+            }
+        }
     }
 
     /// Reads one changelog to the ends that it has now. Clients are made afresh, so that whatever

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use antiphon_common::{Code, Deadline, Status};
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
 use crate::dedupe::identity::Identity;
 use crate::dedupe::kept;
@@ -39,7 +38,8 @@ impl Service {
             let context = &incoming.context;
             let reply_topic = incoming.reply_to.as_ref().map(|to| &*to.topic);
             let endpoint = incoming.request.endpoint.as_deref();
-            match handled.ask(Identity::of(context, endpoint, reply_topic)) {
+            let group = &self.settings.group;
+            match handled.ask(Identity::of(context, group, endpoint, reply_topic)) {
                 Asked::Run(first) => self.run_first(first, incoming, slot).await,
                 Asked::Ended(kept) => {
                     drop(slot);
@@ -116,7 +116,7 @@ impl Service {
 
     async fn wait_for_first(&self, turn: oneshot::Receiver<Turn>, mut incoming: Box<Incoming>) {
         let token = incoming.cancellable.as_ref().map(|request| request.token().clone());
-        let token = token.unwrap_or_else(CancellationToken::new);
+        let token = token.unwrap_or_default();
         let max = || Deadline::after(self.settings.max_deadline());
         let by = incoming.context.deadline.unwrap_or_else(max).instant();
         let turn = tokio::select! {

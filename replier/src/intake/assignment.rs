@@ -76,8 +76,10 @@ impl Assignment {
         let all = trackers.values().flat_map(HashMap::values);
         let restoring: Vec<_> = all.filter(|tracker| !tracker.is_ready()).cloned().collect();
         drop(trackers);
-        // If this fails they are taken in, and wait for their windows in the lane.
-        let _ = consumer.pause(&partitions(&restoring));
+        if !restoring.is_empty() {
+            // If this fails they are taken in, and wait for their windows in the lane.
+            let _ = consumer.pause(&partitions(&restoring));
+        }
         *self.restoring.lock().unwrap_or_else(PoisonError::into_inner) = restoring;
     }
 
@@ -94,6 +96,9 @@ impl Assignment {
     /// Bounds all draining from here on, the one at the revocation that closing brings included.
     pub(crate) fn drain_by(&self, deadline: Instant) {
         *self.drain_by.lock().unwrap_or_else(PoisonError::into_inner) = Some(deadline);
+        for tracker in self.trackers().values().flat_map(HashMap::values) {
+            tracker.close_window();
+        }
     }
 
     /// Stores the offsets that rose, for the client to commit.
@@ -144,9 +149,8 @@ impl Assignment {
             self.count_held(&trackers);
             removed
         };
-        for window in revoked.iter().filter_map(|tracker| tracker.window.get()) {
-            // Requests that wait for it are not worth waiting for.
-            window.close();
+        for tracker in &revoked {
+            tracker.close_window();
         }
         // Partitions that are lost belong to others already: nothing may be stored for them.
         if consumer.assignment_lost() {

@@ -149,6 +149,14 @@ impl Tracker {
         self.window.get().is_none_or(|window| window.is_ready())
     }
 
+    /// Lets go of requests that wait until it is known what was handled before: they are not worth
+    /// waiting for when the partition is given up.
+    pub(crate) fn close_window(&self) {
+        if let Some(window) = self.window.get() {
+            window.close();
+        }
+    }
+
     /// Waits until nobody works on any request; `false` if that is not so by `deadline`.
     pub(crate) fn wait_idle(&self, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
