@@ -12,6 +12,7 @@ pages! {
     Blocking: "blocking.md",
     CallbacksQueuesPolling: "callbacks-queues-polling.md",
     Cancellation: "cancellation.md",
+    Dedupe: "dedupe.md",
     Failures: "failures.md",
     Groups: "groups.md",
     Handlers: "handlers.md",

@@ -8,8 +8,10 @@
 //! | `intake` | the thread that polls, pauses, stores offsets and rebalances; what a record must be |
 //! | `lane` | the order in which queued requests run, with bounded concurrency |
 //! | `running` | one request, from its place in the lane to what it comes to |
+//! | `dedupe` | requests that come again, and the replies that are kept for them |
 //! | `sending` | the records that requests lead to, and what their acknowledgement completes |
 
+mod dedupe;
 mod failures;
 mod handlers;
 mod intake;

@@ -1,8 +1,8 @@
 //! The life of a replier: put together, checked, run, drained.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use antiphon_common::blocking::on_own_thread;
@@ -13,6 +13,8 @@ use antiphon_common::payloads::LargePayloads;
 use futures::future::BoxFuture;
 use rdkafka::error::KafkaError;
 
+use crate::dedupe::topic;
+use crate::dedupe::windows::Windows;
 use crate::failures::Failures;
 use crate::handlers::builtin;
 use crate::handlers::router::Router;
@@ -73,6 +75,9 @@ pub enum RunError {
          larger than those of the request topic by some kilobytes of headers)"
     )]
     DeadLetterTopic(#[source] TopicError),
+    /// A topic that keeps what was handled cannot be used; the text says which, and what to do.
+    #[error("dedupe topic: {0}")]
+    DedupeTopic(String),
     /// The drain time was over before all requests were done. They will be handled again.
     #[error("{0} requests were not done in the drain time; other replicas will handle them")]
     Unfinished(usize),
@@ -190,6 +195,7 @@ impl ReplierBuilder {
             .map_err(|error| RunError::Setting(format!("replier.allow_reply_to: {error}")))?
             .refusing(failures.topics.dead_letters());
 
+        topic::check(&kafka, &settings, &topics).await?;
         let observer = Observer::default();
         let has_builtin = router.has_builtin();
         let mut routes = router.into_routes(&metrics);
@@ -199,6 +205,7 @@ impl ReplierBuilder {
         let routes = Arc::new(routes);
         let limit = Duration::from_millis(settings.watchdog_ms);
         let watchdog = Watchdog::start(limit, routes.names(), metrics.clone());
+        let windows = Windows::start(&kafka, &settings, &topics, &observer, &metrics)?;
         let max_bytes = settings.max_reply_bytes;
         let forwards = failures.policy.forwards();
         let (replies, collected) = if settings.transactions.enabled {
@@ -218,12 +225,14 @@ impl ReplierBuilder {
             failures: Arc::clone(&failures),
             gate: LogGate::default(),
             large,
+            again: OnceLock::new(),
         }));
         let stop = Arc::new(Stop::default());
         let intake = {
             let (stop, readiness) = (Arc::clone(&stop), Arc::clone(&readiness));
             on_own_thread("antiphon-intake", move || {
-                let assignment = Assignment::new(observer, metrics.clone(), &settings, readiness);
+                let assignment =
+                    Assignment::new(observer, metrics.clone(), &settings, readiness, windows);
                 let observer = assignment.observer.clone();
                 let consumer =
                     group::join(&kafka, &settings, assignment, &topics, &failures.topics)?;

@@ -55,6 +55,10 @@ examples! {
          PERMISSION_DENIED: the token is not known\n\
          DEADLINE_EXCEEDED: the handler did not end in time",
     ];
+    dedupe prints [
+        "receipt 1: 12.50 EUR\nreceipt 1: 12.50 EUR\nreceipt 2: 12.50 EUR\n\
+         and later: receipt 1: 12.50 EUR\nand later: receipt 2: 12.50 EUR\ncharged 2 times",
+    ];
     lazy_start prints [
         "started\n",
         "no broker has answered since the start (the request was not sent)",

@@ -14,6 +14,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::dedupe::windows::Windows;
 use crate::intake::commits::Commits;
 use crate::intake::tracker::{Outstanding, Tracker};
 use crate::readiness::Readiness;
@@ -30,6 +31,8 @@ pub(crate) struct Assignment {
     /// Offsets are committed in transactions, by whoever takes them from here.
     transactional: bool,
     readiness: Arc<Readiness>,
+    /// `None` if requests that come again are handled again.
+    windows: Option<Windows>,
     trackers: Mutex<Trackers>,
     commits: Commits,
     /// Set by a rebalance: partitions that were just assigned are not paused.
@@ -47,6 +50,7 @@ impl Assignment {
         metrics: ReplierMetrics,
         settings: &ReplierSettings,
         readiness: Arc<Readiness>,
+        windows: Option<Windows>,
     ) -> Self {
         Self {
             observer,
@@ -55,6 +59,7 @@ impl Assignment {
             drain: settings.drain(),
             transactional: settings.transactions.enabled,
             readiness,
+            windows,
             trackers: Mutex::default(),
             commits: Commits::new(Duration::from_millis(settings.commit_interval_ms)),
             changed: AtomicBool::new(false),
@@ -77,9 +82,27 @@ impl Assignment {
         self.changed.swap(false, Ordering::Relaxed)
     }
 
+    /// Pauses the partitions whose windows are not ready. Inside a rebalance, nothing is fetched of
+    /// them before that; the flow of partitions resumes them.
+    fn pause_restoring(&self, consumer: &BaseConsumer<Self>) {
+        let mut restoring = Vec::new();
+        self.for_each(|tracker| {
+            if !tracker.is_ready() {
+                restoring.push(Arc::clone(tracker));
+            }
+        });
+        if !restoring.is_empty() {
+            // If this fails they are taken in, and wait for their windows in the lane.
+            let _ = consumer.pause(&partitions(&restoring));
+        }
+    }
+
     /// Bounds all draining from here on, the one at the revocation that closing brings included.
     pub(crate) fn drain_by(&self, deadline: Instant) {
         *self.drain_by.lock().unwrap_or_else(PoisonError::into_inner) = Some(deadline);
+        for tracker in self.trackers().values().flat_map(HashMap::values) {
+            tracker.close_window();
+        }
     }
 
     /// Hands the offsets that rose to the client, which commits them at its own interval; in
@@ -145,6 +168,11 @@ impl Assignment {
             };
             let tracker =
                 Tracker::new(Arc::clone(&topic), element.partition(), self.outstanding.clone());
+            let windows = self.windows.as_ref();
+            if let Some(window) = windows.and_then(|w| w.open(&topic, element.partition())) {
+                // It was just made, so there is none.
+                let _ = tracker.window.set(window);
+            }
             trackers.entry(topic).or_default().insert(element.partition(), tracker);
         }
         self.count_held(&trackers);
@@ -188,6 +216,7 @@ impl Assignment {
             elements.iter().filter_map(|e| self.tracker(e.topic(), e.partition())).collect();
         for tracker in &revoked {
             tracker.revoke();
+            tracker.close_window();
         }
         // Partitions that are lost belong to others already: nothing may be stored for them.
         if !consumer.assignment_lost() {
@@ -276,6 +305,14 @@ impl Assignment {
     }
 }
 
+fn partitions(trackers: &[Arc<Tracker>]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(trackers.len());
+    for tracker in trackers {
+        list.add_partition(&tracker.topic, tracker.partition);
+    }
+    list
+}
+
 impl ConsumerContext for Assignment {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         self.metrics.rebalances.inc();
@@ -286,6 +323,10 @@ impl ConsumerContext for Assignment {
             Rebalance::Revoke(list) => self.revoked(consumer, list),
             Rebalance::Error(error) => self.observer.warn("rebalance", error),
         }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, _: &Rebalance<'_>) {
+        self.pause_restoring(consumer);
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {

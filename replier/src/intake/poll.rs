@@ -146,7 +146,8 @@ impl Intake {
         let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
         flow.begin(total);
         context.for_each(|tracker| {
-            let stopped = tracker.is_blocked() || parked.holds(tracker.serial);
+            let stopped =
+                tracker.is_blocked() || !tracker.is_ready() || parked.holds(tracker.serial);
             let held = Held { partition: tracker.serial, requests: tracker.taken(), stopped };
             let list = match flow.decide(total, held) {
                 None => return,

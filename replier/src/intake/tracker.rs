@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use antiphon_common::metrics::ReplierMetrics;
 
+use crate::dedupe::partition::{First, Handled};
 use crate::intake::cancellations::Cancellations;
 use crate::intake::gaps;
 use crate::intake::watermark::{Start, Watermark};
@@ -40,6 +41,8 @@ pub(crate) struct Tracker {
     blocked: AtomicUsize,
     /// The partition is another's to handle now.
     released: AtomicBool,
+    /// What has been handled lately, if that is kept. Set before the first request is taken in.
+    pub(crate) window: OnceLock<Arc<Handled>>,
 }
 
 #[derive(Debug, Default)]
@@ -79,7 +82,12 @@ pub(crate) struct Taken {
     /// Somebody works on it, and a revocation waits for that.
     at_work: bool,
     bytes: usize,
+    completed: bool,
     blocks: bool,
+    /// It is known whether another like it has run.
+    looked_up: bool,
+    /// The right to run it, if others like it are told what it comes to.
+    first: Option<Box<First>>,
 }
 
 impl Outstanding {
@@ -131,6 +139,7 @@ impl Tracker {
             dirty: AtomicBool::new(false),
             blocked: AtomicUsize::new(0),
             released: AtomicBool::new(false),
+            window: OnceLock::new(),
         })
     }
 
@@ -167,7 +176,16 @@ impl Tracker {
                 self.outstanding.add();
                 self.taken.fetch_add(1, Ordering::Relaxed);
                 let tracker = Arc::clone(self);
-                Some(Taken { tracker, offset, at_work: false, bytes: 0, blocks: false })
+                Some(Taken {
+                    tracker,
+                    offset,
+                    at_work: false,
+                    bytes: 0,
+                    completed: false,
+                    blocks: false,
+                    looked_up: false,
+                    first: None,
+                })
             }
             Start::Known => {
                 self.outstanding.metrics.skipped.inc();
@@ -261,6 +279,19 @@ impl Tracker {
         self.blocked.load(Ordering::Relaxed) > 0
     }
 
+    /// Whether requests may run: what was handled before is known.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.window.get().is_none_or(|window| window.is_ready())
+    }
+
+    /// Lets go of requests that wait until it is known what was handled before: they are not worth
+    /// waiting for when the partition is given up.
+    pub(crate) fn close_window(&self) {
+        if let Some(window) = self.window.get() {
+            window.close();
+        }
+    }
+
     /// Waits until nobody works on any request; `false` if that is not so by `deadline`.
     pub(crate) fn wait_idle(&self, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
@@ -333,9 +364,35 @@ impl Taken {
     /// The same, but a revocation still waits until this is dropped: for what is committed in a
     /// transaction, which ends later.
     pub(crate) fn mark_complete(&mut self) {
+        self.completed = true;
         if self.tracker.lock().mark.complete(self.offset) {
             self.tracker.dirty.store(true, Ordering::Release);
         }
+    }
+
+    /// Whether it is to be seen first if another like it has run.
+    pub(crate) fn is_to_be_looked_up(&self) -> bool {
+        !self.looked_up && self.window().is_some()
+    }
+
+    /// It has been seen to.
+    pub(crate) fn looked_up(&mut self) {
+        self.looked_up = true;
+    }
+
+    /// What has been handled in its partition, if that is kept.
+    pub(crate) fn window(&self) -> Option<&Arc<Handled>> {
+        self.tracker.window.get()
+    }
+
+    /// It runs, and others like it do not.
+    pub(crate) fn run_as(&mut self, first: First) {
+        self.first = Some(Box::new(first));
+    }
+
+    /// The right to run it.
+    pub(crate) fn first_mut(&mut self) -> Option<&mut First> {
+        self.first.as_deref_mut()
     }
 
     /// A record that must be written before this request is complete cannot be.
@@ -356,6 +413,9 @@ impl Taken {
 impl Drop for Taken {
     fn drop(&mut self) {
         self.unblock();
+        if let Some(first) = self.first.take().filter(|_| self.completed) {
+            first.settle();
+        }
         let tracker = &self.tracker;
         if self.at_work {
             // Nobody works on it any more, complete or not: there is nothing to wait for.

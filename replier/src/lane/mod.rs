@@ -25,6 +25,9 @@ pub(crate) struct Entrance {
     batches: mpsc::UnboundedSender<Batch>,
 }
 
+/// The same way in for requests that were in the lane before. It does not keep the lane open.
+pub(crate) type Again = mpsc::WeakUnboundedSender<Batch>;
+
 /// A place for one handler to run in. Dropped when the handler has ended, and not only when its
 /// reply is acknowledged: only then does the next one of its key or partition start.
 pub(crate) struct Slot(Option<(Arc<Lane>, Token)>);
@@ -43,11 +46,13 @@ thread_local! {
 
 /// Starts the lane on the current runtime. It ends when its entrance is dropped.
 pub(crate) fn start(service: Arc<Service>) -> Entrance {
+    let (batches, mut queue) = mpsc::unbounded_channel();
+    // There is one lane for a service, so nothing was set before.
+    let _ = service.again.set(batches.downgrade());
     let settings = &service.settings;
     let schedule = Schedule::new(settings.lane, settings.concurrency, service.routes.priorities());
     let lane =
         Arc::new(Lane { service, schedule: Mutex::new(schedule), runtime: Handle::current() });
-    let (batches, mut queue) = mpsc::unbounded_channel();
     let entrance = Entrance { lane: Arc::clone(&lane), batches };
     tokio::spawn(async move {
         while let Some(batch) = queue.recv().await {

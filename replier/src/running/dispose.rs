@@ -17,8 +17,9 @@ impl Service {
         to: Option<Recipient>,
         original: Option<&Original>,
         runs: u32,
-        taken: Taken,
+        mut taken: Taken,
     ) {
+        let kept = self.keep(&mut taken, &outcome);
         let (answer, passed) = match outcome {
             Outcome::Replied(reply) => (Ok(reply), Passed::Nowhere),
             Outcome::Failed(status) => {
@@ -29,11 +30,12 @@ impl Service {
             Outcome::Cancelled | Outcome::HandedOver => return taken.complete(),
         };
         let reply = |to| Reply { to, answer, position: None };
-        let (before, reply) = match passed {
+        let (mut before, reply) = match passed {
             Passed::Nowhere => (Vec::new(), to.map(reply)),
             Passed::Retry(forward) => (vec![forward], None),
             Passed::DeadLetter(forward) => (vec![forward], to.map(reply)),
         };
+        before.extend(kept);
         if before.is_empty() && reply.is_none() {
             return taken.complete();
         }

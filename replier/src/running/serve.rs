@@ -1,6 +1,6 @@
 //! One request from the lane to its reply: deadline, route, handler, answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use antiphon_common::config::ReplierSettings;
@@ -16,9 +16,9 @@ use crate::handlers::context::{Context, RawReply, RawRequest};
 use crate::handlers::routes::{Answering, Route, Routes};
 use crate::handlers::stream_handler::Items;
 use crate::intake::cancellations::Cancellable;
-use crate::intake::incoming::Incoming;
+use crate::intake::incoming::{Incoming, ReplyTo};
 use crate::intake::tracker::Taken;
-use crate::lane::Slot;
+use crate::lane::{self, Slot};
 use crate::running::attempts::{Again, Ended};
 use crate::running::beyond::Beyond;
 use crate::running::watchdog::Watchdog;
@@ -36,6 +36,8 @@ pub(crate) struct Service {
     pub(crate) watchdog: Watchdog,
     /// Large payloads are kept in a store.
     pub(crate) large: Option<LargePayloads>,
+    /// The lane, for requests that need another place.
+    pub(crate) again: OnceLock<lane::Again>,
 }
 
 /// A handler that was found and given its request.
@@ -85,6 +87,9 @@ pub(crate) enum Work {
 impl Service {
     /// Answers a request, whatever happens to its handler.
     pub(crate) async fn serve(&self, incoming: Box<Incoming>, slot: Slot) {
+        if incoming.taken.is_to_be_looked_up() {
+            return self.serve_once(incoming, slot).await;
+        }
         let Some(Started { mut begun, work, to, cancellable, original, taken }) =
             self.start(incoming)
         else {
@@ -112,6 +117,21 @@ impl Service {
         self.dispose(outcome, to, original.as_deref(), begun.runs, taken);
     }
 
+    /// Whom an answer is for; `None` if nobody is to get one.
+    pub(crate) fn recipient(
+        &self,
+        reply_to: Option<ReplyTo>,
+        context: &Context,
+    ) -> Option<Recipient> {
+        let max = || Deadline::after(self.settings.max_deadline());
+        reply_to.map(|reply_to| Recipient {
+            reply_to,
+            correlation_id: context.correlation_id.clone(),
+            key: context.key.clone(),
+            deadline: context.deadline.unwrap_or_else(max),
+        })
+    }
+
     /// `None` if there is no handler to run, and the request is disposed of. It moves into the
     /// handler's own future here, so that the one above stays small.
     fn start(&self, incoming: Box<Incoming>) -> Option<Started> {
@@ -133,13 +153,7 @@ impl Service {
             taken.complete();
             return None;
         }
-        let max = || Deadline::after(self.settings.max_deadline());
-        let to = reply_to.map(|reply_to| Recipient {
-            reply_to,
-            correlation_id: context.correlation_id.clone(),
-            key: context.key.clone(),
-            deadline: context.deadline.unwrap_or_else(max),
-        });
+        let to = self.recipient(reply_to, &context);
         let begun = match fault {
             Some(status) => Err(Outcome::Failed(status)),
             None => self.begin(request, context, to.as_ref()),
@@ -278,6 +292,7 @@ pub(crate) mod tests {
             gate: LogGate::default(),
             large: None,
             watchdog: Watchdog::start(Duration::ZERO, &[], ReplierMetrics::new()).expect("off"),
+            again: OnceLock::new(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::intake::tracker::{Taken, Tracker};
@@ -16,6 +16,15 @@ pub(crate) enum Duty {
     Whole(Taken),
     /// The record is one of several.
     Part(Part),
+    /// The record comes before the handler runs, which is told; the request goes on from there.
+    Told(Box<Told>),
+}
+
+/// A request that waits for the acknowledgement of a record, and who goes on with it.
+#[derive(Debug)]
+pub(crate) struct Told {
+    taken: Taken,
+    tell: oneshot::Sender<Taken>,
 }
 
 /// A request that is answered by a stream: complete when all of its parts are.
@@ -39,11 +48,17 @@ pub(crate) struct Part {
 }
 
 impl Duty {
+    /// Gives the request back when the record is acknowledged.
+    pub(crate) fn told(taken: Taken, tell: oneshot::Sender<Taken>) -> Self {
+        Self::Told(Box::new(Told { taken, tell }))
+    }
+
     /// The progress of the request's partition.
     pub(crate) fn tracker(&self) -> &Arc<Tracker> {
         match self {
             Self::Whole(taken) => taken.tracker(),
             Self::Part(part) => &part.of.tracker,
+            Self::Told(told) => told.taken.tracker(),
         }
     }
 
@@ -51,7 +66,7 @@ impl Duty {
     pub(crate) fn completes(&self) -> Option<i64> {
         match self {
             Self::Whole(taken) => Some(taken.offset()),
-            Self::Part(_) => None,
+            Self::Part(_) | Self::Told(_) => None,
         }
     }
 
@@ -60,6 +75,8 @@ impl Duty {
         match self {
             Self::Whole(taken) => taken.complete(),
             Self::Part(part) => part.complete(),
+            // If nobody goes on with it, it stays incomplete.
+            Self::Told(told) => _ = told.tell.send(told.taken),
         }
     }
 
@@ -69,6 +86,7 @@ impl Duty {
         match self {
             Self::Whole(taken) => taken.block(),
             Self::Part(part) => part.of.with_taken(Taken::block),
+            Self::Told(told) => told.taken.block(),
         }
     }
 
@@ -77,6 +95,7 @@ impl Duty {
         match self {
             Self::Whole(taken) => taken.unblock(),
             Self::Part(part) => part.of.with_taken(Taken::unblock),
+            Self::Told(told) => told.taken.unblock(),
         }
     }
 

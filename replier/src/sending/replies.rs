@@ -164,10 +164,10 @@ impl Drop for Replies {
 
 impl Acknowledgements {
     fn acknowledged(&self, mut outgoing: Box<Outgoing>) {
+        outgoing.duty.unblock();
         if outgoing.advance() {
             outgoing.duty.complete();
         } else {
-            outgoing.duty.unblock();
             outgoing.lookup = Lookup::NotNeeded;
             // Its next record is sent by the task: this thread must not wait for room.
             let _ = self.next.send(outgoing);

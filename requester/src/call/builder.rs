@@ -83,6 +83,10 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
 
     /// Gives the request a key that is the same over all of its attempts, by which a replier knows
     /// a request that it has seen. It also declares the request [idempotent](Self::idempotent).
+    ///
+    /// A replier that keeps replies knows those of one partition only. So the idempotency key is the
+    /// record's key too, and picks the partition, if the call names neither a [key](Self::key) nor a
+    /// [partition](Self::partition).
     pub fn idempotency_key(mut self, key: impl Into<Bytes>) -> Self {
         self.options.idempotency_key = Some(key.into());
         self.idempotent()

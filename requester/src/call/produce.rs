@@ -110,6 +110,11 @@ impl Session {
             .payload(question.payload)
             .headers(headers.write());
         record.key = options.key.as_deref();
+        // A partition knows only the requests that were sent to it, so all with one idempotency key
+        // go to the same one.
+        if record.key.is_none() && options.partition.is_none() {
+            record.key = options.idempotency_key.as_deref();
+        }
         record.partition = options.partition;
         self.producers.send(record, acknowledged).map_err(|error| Failure::not_sent(refusal(error)))
     }

@@ -7,6 +7,7 @@ mod cancellation;
 mod cancelling;
 mod closing;
 mod dead_letters;
+mod dedupe;
 mod endpoints;
 mod endurance;
 mod failures;

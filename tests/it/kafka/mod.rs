@@ -2,6 +2,7 @@
 
 mod churn;
 mod commits;
+mod dedupe;
 mod doubt;
 mod drain;
 mod ensuring;

@@ -3,6 +3,7 @@
 
 pub(crate) mod asking;
 pub(crate) mod brokers;
+pub(crate) mod counting;
 pub(crate) mod forgery;
 pub(crate) mod instances;
 pub(crate) mod records;
