@@ -50,11 +50,14 @@ impl<'a> Asking<'a> {
     }
 }
 
+/// A partition and a key whose requests are in order.
+type Chain = (i32, Option<Vec<u8>>);
+
 /// What ran, in the order in which it started, and how much of it at once.
 #[derive(Default)]
 struct Seen {
-    /// By partition and key: what started, and whether it has ended.
-    runs: HashMap<(i32, Option<Vec<u8>>), Vec<(i64, bool)>>,
+    /// What started, and whether it has ended.
+    runs: HashMap<Chain, Vec<(i64, bool)>>,
     running: usize,
     most: usize,
     /// Something started before the one before it in its order had ended.
