@@ -38,6 +38,10 @@ examples! {
          stopped rendering sunset",
     ];
     chain prints ["ordered, 12 left of widgets"];
+    dead_letter prints [
+        "charged in run 3\nINTERNAL: the handler panicked\n\
+         kept of charges: a broken card, after run 1: INTERNAL: the handler panicked",
+    ];
     lanes prints [
         "24 steps\norder 1: pay, pack, ship\norder 8: pay, pack, ship\nseveral orders at once",
     ];

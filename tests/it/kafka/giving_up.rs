@@ -117,19 +117,23 @@ async fn a_dead_letter_that_cannot_be_written_blocks_its_partition_and_nothing_e
     kafka().delete_topic(&dead).unwrap();
     let mut bad = ask(0, "bad");
     eventually("the partition is blocked", || replier.metrics.blocked_partitions.get() == 1).await;
+    eventually("it is paused", || replier.metrics.paused_partitions.get() == 1).await;
+    let mut behind = ask(0, "good");
     for _ in 0..20 {
         assert_eq!(bounded("another partition", ask(1, "good")).await.unwrap().payload, "good");
     }
     eventually("the other is committed", || committed(kafka(), &topic, &topic)[1] == 20).await;
     assert!(tokio::time::timeout(Duration::ZERO, &mut bad).await.is_err(), "nobody was told");
     assert_eq!(committed(kafka(), &topic, &topic), [0, 20], "it is not skipped");
+    let waited = tokio::time::timeout(Duration::ZERO, &mut behind).await;
+    assert!(waited.is_err(), "the partition is not read any further");
 
     kafka().create_topic(&dead, 1).unwrap();
     let error = bounded("the bad call", bad).await.expect_err("it failed");
     assert_eq!(error.status().map(Status::code), Some(Code::Internal));
     assert_eq!(ends(kafka(), &dead), [1]);
-    eventually("all is committed", || committed(kafka(), &topic, &topic) == [1, 20]).await;
+    assert_eq!(bounded("the one behind it", behind).await.unwrap().payload, "good");
+    eventually("all is committed", || committed(kafka(), &topic, &topic) == [2, 20]).await;
     eventually("it is not blocked", || replier.metrics.blocked_partitions.get() == 0).await;
-    assert_eq!(bounded("the partition", ask(0, "good")).await.unwrap().payload, "good");
     replier.stop().await.unwrap();
 }
