@@ -9,14 +9,13 @@ use antiphon_common::InstanceId;
 use antiphon_common::metrics::ReplierMetrics;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use super::blame::{Blame, Fate};
 use super::destinations::Destinations;
 use super::offsets::Sent;
 use super::producer::{Fault, Refused, Terms, TransactionalProducer};
 use super::queue::Message;
 use super::verdict::Verdict;
 use crate::intake::assignment::Assignment;
-use crate::sending::outgoing::{Lookup, Outgoing, Remedy};
+use crate::sending::outgoing::Outgoing;
 
 /// How long the thread sleeps when it has nothing to do. Offsets of requests that need no reply
 /// are committed that late.
@@ -25,28 +24,26 @@ const IDLE: Duration = Duration::from_millis(100);
 const NAP: Duration = Duration::from_millis(50);
 /// How long it waits after a transaction that failed, at first and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// How long a request waits whose record must be written and cannot be.
-const ASIDE: Duration = Duration::from_millis(500);
 /// How long one question for committed offsets may take.
 const ASK_FOR: Duration = Duration::from_secs(5);
 
 /// Everything that the thread owns.
 pub(super) struct Worker {
-    terms: Terms,
-    consumer: Arc<BaseConsumer<Assignment>>,
-    metrics: ReplierMetrics,
+    pub(super) terms: Terms,
+    pub(super) consumer: Arc<BaseConsumer<Assignment>>,
+    pub(super) metrics: ReplierMetrics,
     interval: Duration,
     queue: Receiver<Message>,
     producer: Option<TransactionalProducer>,
     /// How many producers there were.
     made: u64,
-    destinations: Destinations,
+    pub(super) destinations: Destinations,
     /// Requests that are not committed yet, oldest first.
-    batch: Vec<Outgoing>,
+    pub(super) batch: Vec<Outgoing>,
     /// Requests that wait, and until when, since a record of theirs was refused.
-    aside: Vec<(Instant, Outgoing)>,
+    pub(super) aside: Vec<(Instant, Outgoing)>,
     /// The most requests of the next transaction. Halved to find the one that is at fault.
-    most: usize,
+    pub(super) most: usize,
     /// A transaction of so many requests that may have been committed.
     doubt: Option<(Sent, usize)>,
     /// The stamp of transactions: unique to this thread, and a number.
@@ -314,90 +311,5 @@ impl Worker {
             }
         }
         if self.blame(&fault, refused, count) { Ok(()) } else { Err(fault) }
-    }
-
-    /// Changes the requests that were at fault. `true` if the next transaction is another one.
-    fn blame(&mut self, fault: &Fault, refused: &[Refused], count: usize) -> bool {
-        let blame = Blame { observer: &self.terms.observer, metrics: &self.metrics };
-        let mut aside = Vec::new();
-        let mut changed = false;
-        for Refused { index, is_reply, code } in refused {
-            match blame.refused(&mut self.batch[*index], *is_reply, *code) {
-                Fate::Same => {}
-                Fate::Changed => changed = true,
-                Fate::Aside => aside.push(*index),
-            }
-        }
-        let unnamed = matches!(Remedy::of(fault.code), Remedy::GiveUp | Remedy::ReplyTooLarge);
-        if !changed && aside.is_empty() && unnamed && count > 0 {
-            // One of them is at fault, and the client does not say which.
-            changed = true;
-            self.most = count.div_ceil(2);
-            if count == 1 && blame.one_refused(&mut self.batch[0], fault.code) == Fate::Aside {
-                aside.push(0);
-            }
-        }
-        aside.sort_unstable();
-        aside.dedup();
-        for index in aside.into_iter().rev() {
-            self.aside.push((Instant::now() + ASIDE, self.batch.remove(index)));
-            changed = true;
-        }
-        changed
-    }
-
-    /// Drops requests of partitions that others have now: they read them again.
-    fn retain_held(&mut self) {
-        let held = |outgoing: &Outgoing| !outgoing.duty.tracker().is_released();
-        self.batch.retain(held);
-        self.aside.retain(|(_, outgoing)| held(outgoing));
-    }
-
-    /// Tries again what has waited long enough.
-    fn take_back(&mut self) {
-        let now = Instant::now();
-        for (_, mut outgoing) in self.aside.extract_if(.., |(until, _)| *until <= now) {
-            outgoing.lookup = Lookup::Wanted;
-            self.batch.push(outgoing);
-        }
-    }
-
-    /// Gives up replies to topics that are not there, and puts requests aside whose other records
-    /// have nowhere to go. Returns how many requests there are to send.
-    fn check_destinations(&mut self, producer: &TransactionalProducer) -> usize {
-        let blame = Blame { observer: &self.terms.observer, metrics: &self.metrics };
-        let mut index = 0;
-        while let Some(outgoing) = self.batch.get_mut(index) {
-            let mut fate = Fate::Same;
-            for (to, is_reply) in outgoing.destinations() {
-                if outgoing.lookup == Lookup::Wanted {
-                    self.destinations.forget(&to.topic);
-                    producer.look_up(&to.topic);
-                }
-                let client = self.consumer.client();
-                if let Err(code) = self.destinations.check(client, &to.topic, to.partition) {
-                    fate = match is_reply {
-                        true => blame.give_up(outgoing, Some(code)),
-                        false => blame.aside(outgoing, Some(code)),
-                    };
-                    if fate == Fate::Aside {
-                        break;
-                    }
-                }
-            }
-            if outgoing.lookup == Lookup::Wanted {
-                outgoing.lookup = Lookup::Done;
-            }
-            match fate {
-                Fate::Aside => {
-                    self.aside.push((Instant::now() + ASIDE, self.batch.remove(index)));
-                }
-                Fate::Same | Fate::Changed => {
-                    outgoing.duty.unblock();
-                    index += 1;
-                }
-            }
-        }
-        self.batch.len()
     }
 }
