@@ -74,14 +74,17 @@ impl Routes {
         let mut routes = Self {
             topics: HashMap::new(),
             names: Vec::new(),
-            // Requests that no handler is found for are refused at once; they queue by themselves.
+            // What is answered at once queues by itself.
             priorities: vec![0],
             builtin: HashMap::new(),
             pool: Pool::default(),
         };
         for (topic, endpoints) in topics {
             let priority = priorities.get(&topic).copied().unwrap_or(0);
-            let mut route = |name: &str, handler| routes.route(name, handler, priority, metrics);
+            let mut route = |name: &str, handler| {
+                routes.priorities.insert(routes.names.len(), priority);
+                routes.route(name, handler, metrics)
+            };
             let named = endpoints.named.into_iter();
             let named: HashMap<_, _> =
                 named.map(|(name, handler)| (name.clone(), route(&name, handler))).collect();
@@ -99,7 +102,7 @@ impl Routes {
     /// Adds an endpoint that all topics have.
     pub(crate) fn add(&mut self, name: &'static str, handler: Erased, metrics: &ReplierMetrics) {
         let handler = Registered { answering: Answering::Once(handler), kind: Kind::Reply };
-        let route = self.route(name, handler, 0, metrics);
+        let route = self.route(name, handler, metrics);
         self.builtin.insert(name, route);
     }
 
@@ -115,9 +118,12 @@ impl Routes {
         routes.named.get(name).or(routes.any.as_ref())
     }
 
-    /// The number of the route of a request; the number after the last if there is none.
+    /// The number under which a request queues: that of its handler, or the one after the last for
+    /// all that are answered at once, by a refusal or by an endpoint that all topics have. The
+    /// application's handlers divide the places among themselves, so those must not count.
     pub(crate) fn number(&self, topic: &str, endpoint: Option<&str>) -> usize {
-        self.find(topic, endpoint).map_or(self.names.len(), |route| route.number)
+        let last = self.priorities.len() - 1;
+        self.find(topic, endpoint).map_or(last, |route| route.number.min(last))
     }
 
     /// The names of all routes, by number.
@@ -125,7 +131,7 @@ impl Routes {
         &self.names
     }
 
-    /// Their priorities, and that of requests without a route.
+    /// The priorities of the application's handlers, and that of all that is answered at once.
     pub(crate) fn priorities(&self) -> &[u8] {
         &self.priorities
     }
@@ -150,18 +156,36 @@ impl Routes {
         topics.collect()
     }
 
-    fn route(
-        &mut self,
-        name: &str,
-        handler: Registered,
-        priority: u8,
-        metrics: &ReplierMetrics,
-    ) -> Arc<Route> {
+    fn route(&mut self, name: &str, handler: Registered, metrics: &ReplierMetrics) -> Arc<Route> {
         let Registered { answering, kind } = handler;
         let number = self.names.len();
         self.names.push(name.to_owned());
-        // Ahead of that of requests without a route.
-        self.priorities.insert(number, priority);
         Arc::new(Route { answering, kind, metrics: metrics.handler(name), number })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handlers::context::{RawReply, RawRequest};
+    use crate::handlers::router::Router;
+    use antiphon_common::Status;
+    use antiphon_common::service::PING;
+
+    #[test]
+    fn endpoints_that_all_topics_have_take_no_places_from_the_applications() {
+        let echo =
+            |request: RawRequest, _| async move { Ok::<_, Status>(RawReply::new(request.payload)) };
+        let metrics = ReplierMetrics::new();
+        let router = Router::new().handle_any("a", echo).handle_any("b", echo).priority("b", 3);
+        let mut routes = router.into_routes(&metrics);
+        routes.add(PING, Arc::new(|_, _| Box::pin(async { Ok(RawReply::default()) })), &metrics);
+        let mut priorities = routes.priorities().to_vec();
+        assert_eq!(priorities.pop(), Some(0));
+        let (a, b) = (routes.number("a", None), routes.number("b", Some("x")));
+        assert_eq!((priorities.len(), priorities[a], priorities[b]), (2, 0, 3));
+        assert_eq!((routes.number("a", Some(PING)), routes.number("c", None)), (2, 2));
+        let ping = routes.find("b", Some(PING)).expect("every topic has it");
+        assert_eq!(routes.names()[ping.number], PING);
     }
 }
