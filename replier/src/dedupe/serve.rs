@@ -87,14 +87,18 @@ impl Service {
         Ending::Answered(encoded.map_or(Kept::Claim, Kept::Reply))
     }
 
-    /// The window, if the request is one that is looked up: streams are not, and neither is what no
-    /// handler sees.
+    /// The window, if the request is one that is looked up. Streams are not, nor is what no handler
+    /// of the application sees. One-way requests may come without any id; those cannot be told from
+    /// each other, and must not be taken for one.
     fn window_of(&self, incoming: &Incoming) -> Option<Arc<Handled>> {
         let handled = incoming.taken.window()?;
         let endpoint = incoming.request.endpoint.as_deref();
         let route = self.routes.find(incoming.context.topic(), endpoint)?;
         let once = matches!(route.answering, Answering::Once(_));
-        (once && incoming.fault.is_none()).then(|| Arc::clone(handled))
+        let context = &incoming.context;
+        let has_id = context.idempotency_key.is_some() || !context.correlation_id.is_empty();
+        let is_handled = incoming.fault.is_none() && !self.routes.is_builtin(route);
+        (once && has_id && is_handled).then(|| Arc::clone(handled))
     }
 
     async fn run_first(&self, mut first: First, mut incoming: Box<Incoming>, slot: Slot) {

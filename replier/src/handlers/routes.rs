@@ -136,6 +136,11 @@ impl Routes {
         &self.priorities
     }
 
+    /// Whether it is an endpoint that all topics have.
+    pub(crate) fn is_builtin(&self, route: &Route) -> bool {
+        route.number + 1 >= self.priorities.len()
+    }
+
     /// Whether requests to this endpoint need no answer.
     pub(crate) fn is_one_way(&self, topic: &str, endpoint: Option<&str>) -> bool {
         self.find(topic, endpoint).is_some_and(|route| route.kind == Kind::OneWay)
@@ -187,5 +192,8 @@ mod tests {
         assert_eq!((routes.number("a", Some(PING)), routes.number("c", None)), (2, 2));
         let ping = routes.find("b", Some(PING)).expect("every topic has it");
         assert_eq!(routes.names()[ping.number], PING);
+        assert!(routes.is_builtin(ping));
+        assert!(!routes.is_builtin(routes.find("a", None).expect("a handler")));
+        assert!(!routes.is_builtin(routes.find("b", None).expect("a handler")));
     }
 }

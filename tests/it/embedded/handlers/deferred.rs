@@ -46,6 +46,7 @@ async fn answers_come_later_from_elsewhere_and_in_any_order() {
     for _ in 0..4 {
         kept.push(bounded("the handler ran", handles.recv()).await.unwrap());
     }
+    kept.sort_by(|one, other| one.0.cmp(&other.0));
     let metrics = replier.metrics.clone();
     eventually("all wait", || metrics.deferred.get() == 4 && metrics.running.get() == 0).await;
     assert_eq!(committed(&broker, "repliers", QUOTES), [0]);
@@ -82,19 +83,19 @@ async fn a_handle_comes_too_late_after_the_deadline_or_a_cancellation() {
     let (requester, _) = requester(&broker, REPLIES).await;
     let call = requester.call(Say("late".into())).timeout(Duration::from_secs(2)).send();
     let (_, mut handle) = bounded("the handler ran", handles.recv()).await.unwrap();
-    assert!(handle.is_wanted());
     bounded("the deadline passes", handle.ended()).await;
     assert!(!handle.is_wanted());
     assert!(handle.reply("late".into()).is_err());
     call.await.unwrap_err();
     let said = replier.metrics.handler("say");
-    assert_eq!((said.timed_out.get(), said.ok.get()), (1, 0));
+    eventually("it is counted", || said.timed_out.get() == 1).await;
+    assert_eq!(said.ok.get(), 0);
 
     let call = requester.call(Say("never mind".into())).cancellable(true).send();
     let (_, mut handle) = bounded("the handler ran", handles.recv()).await.unwrap();
     drop(call);
     bounded("the request is cancelled", handle.ended()).await;
-    assert_eq!(said.cancelled.get(), 1);
+    eventually("it is counted", || said.cancelled.get() == 1).await;
     assert!(handle.detach().is_err());
     replier.stop().await.unwrap();
 }

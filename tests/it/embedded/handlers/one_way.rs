@@ -1,19 +1,30 @@
 //! Requests that nobody waits for an answer to.
 
+use antiphon::config::{DedupeStore, ReplierSettings};
 use antiphon::replier::{RawRequest, State};
 use antiphon::requester::RawRequest as Ask;
-use antiphon::{Context, Router, Status};
+use antiphon::{Context, Replier, Router, Status};
 use rdkafka::message::{Header, OwnedHeaders};
 use tokio::sync::mpsc;
 
 use super::Say;
 use crate::support::asking::requester;
-use crate::support::brokers::{QUOTES, REPLIES, embedded};
+use crate::support::brokers::{QUOTES, REPLIES, embedded, settings};
 use crate::support::records::{ends, produce, read_all};
-use crate::support::replying::{echo, start};
+use crate::support::replying::{echo, run, start};
 use crate::support::waiting::{bounded, eventually};
 
 type Heard = mpsc::UnboundedSender<String>;
+
+/// What is heard twice, in no order: the lane has none.
+async fn both(heard: &mut mpsc::UnboundedReceiver<String>) -> Vec<String> {
+    let mut both = Vec::new();
+    for _ in 0..2 {
+        both.push(bounded("it is heard", heard.recv()).await.unwrap());
+    }
+    both.sort();
+    both
+}
 
 async fn hear(Say(what): Say, State(heard): State<Heard>) -> Result<(), Status> {
     if what == "bad" {
@@ -36,9 +47,7 @@ async fn what_is_told_is_handled_and_answered_by_nothing() {
     // Not even a correlation id is needed.
     let endpoint = Header { key: "antiphon-endpoint", value: Some("say") };
     produce(&broker, QUOTES, b"\"two\"", OwnedHeaders::new().insert(endpoint));
-    for expected in ["one", "two"] {
-        assert_eq!(bounded("it is heard", heard.recv()).await.unwrap(), expected);
-    }
+    assert_eq!(both(&mut heard).await, ["one", "two"]);
     let metrics = &replier.metrics;
     eventually("all are complete", || metrics.outstanding.get() == 0).await;
     assert_eq!((metrics.handler("say").ok.get(), metrics.handler("say").error.get()), (2, 1));
@@ -72,5 +81,22 @@ async fn handlers_of_bytes_may_be_one_way_and_others_refuse_such_requests() {
     produce(&broker, QUOTES, b"bytes", OwnedHeaders::new());
     let rejected = replier.metrics.rejected("reply_headers");
     eventually("it is rejected", || rejected.get() == 1).await;
+    replier.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_without_any_id_are_not_taken_for_the_same_one() {
+    let broker = embedded(1);
+    let (tell, mut heard): (Heard, _) = mpsc::unbounded_channel();
+    let mut remembers = ReplierSettings { group: "repliers".into(), ..ReplierSettings::default() };
+    remembers.dedupe.store = DedupeStore::Memory;
+    let router = Router::new().handle_one_way(hear).with_state(tell);
+    let builder = Replier::builder(settings(&broker)).settings(remembers).service(router);
+    let replier = run(builder).await;
+    for what in ["\"one\"", "\"two\""] {
+        produce(&broker, QUOTES, what.as_bytes(), OwnedHeaders::new());
+    }
+    assert_eq!(both(&mut heard).await, ["one", "two"]);
+    assert_eq!(replier.metrics.duplicates("reply").get(), 0);
     replier.stop().await.unwrap();
 }
