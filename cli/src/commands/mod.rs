@@ -9,6 +9,7 @@ mod demo_repliers;
 mod demo_report;
 pub(crate) mod dev;
 pub(crate) mod dlq;
+pub(crate) mod doctor;
 pub(crate) mod reply;
 pub(crate) mod submit;
 mod tally;

@@ -6,6 +6,7 @@ mod brokers;
 mod crash;
 mod dead_letters;
 mod demo;
+mod doctor;
 mod drain;
 mod exchange;
 mod failures;
