@@ -10,6 +10,7 @@ mod demo_report;
 pub(crate) mod dev;
 pub(crate) mod dlq;
 pub(crate) mod doctor;
+mod one_way;
 pub(crate) mod reply;
 pub(crate) mod submit;
 mod tally;

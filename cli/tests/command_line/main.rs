@@ -16,6 +16,7 @@ mod http;
 mod http_server;
 mod killed_submitter;
 mod observed;
+mod one_way;
 mod process;
 mod replying;
 mod several_replies;
