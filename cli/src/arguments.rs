@@ -7,6 +7,7 @@ use crate::commands::call::CallCommand;
 use crate::commands::demo::Demo;
 use crate::commands::dev::Dev;
 use crate::commands::dlq::DlqCommand;
+use crate::commands::doctor::Doctor;
 use crate::commands::reply::Reply;
 use crate::commands::submit::Submit;
 use crate::commands::ticket::TicketCommand;
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Reply(Reply),
     /// Watch the replicas of the repliers of some topics.
     Top(Top),
+    /// Check all that a request topic needs, and say what to do about the rest.
+    Doctor(Doctor),
     /// Look into a dead-letter topic, hand requests back, and delete them.
     #[command(subcommand)]
     Dlq(DlqCommand),

@@ -81,6 +81,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Ticket(ticket) => commands::ticket::run(&ticket).await,
         Command::Reply(reply) => commands::reply::run(&reply).await,
         Command::Dlq(dlq) => commands::dlq::run(&dlq).await,
+        Command::Doctor(doctor) => commands::doctor::run(&doctor).await,
         Command::Top(top) => commands::top::run(&top).await,
         Command::Bench(bench) => commands::bench::run(&bench).await,
         Command::Completions { shell } => {

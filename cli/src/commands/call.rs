@@ -9,6 +9,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::answers::{Expected, Sent};
+use crate::commands::one_way;
 use crate::commands::tally::Tally;
 use crate::exit::Failure;
 use crate::options::{Admin, Asking, Connection};
@@ -35,6 +36,10 @@ pub(crate) struct CallCommand {
     /// deadline it stops in any case.
     #[arg(long)]
     cancel: bool,
+    /// Want no reply: print nothing, and end as soon as the brokers have acknowledged the request,
+    /// which --timeout bounds. It carries no deadline, and is handled however late.
+    #[arg(long, conflicts_with_all = ["replies", "retries", "cancel", "raw", "json", "summary"])]
+    one_way: bool,
     /// Print the bytes of each reply and nothing else.
     #[arg(long, conflicts_with = "json")]
     raw: bool,
@@ -76,6 +81,10 @@ pub(crate) async fn run(call: &CallCommand) -> Result<(), Failure> {
     let topic = &call.question.topic;
     let requester = call.asking.requester(&settings, topic, &metrics).await?;
     service.health.set_ready(true);
+    if call.one_way {
+        let load = call.question.load(CancellationToken::new());
+        return one_way::tell(load, &requester, manner.question).await;
+    }
 
     let style = Style::of(call.summary, call.raw, call.json);
     let interrupted = manner.cancel.clone().unwrap_or_default();

@@ -9,6 +9,8 @@ mod demo_repliers;
 mod demo_report;
 pub(crate) mod dev;
 pub(crate) mod dlq;
+pub(crate) mod doctor;
+mod one_way;
 pub(crate) mod reply;
 pub(crate) mod submit;
 mod tally;

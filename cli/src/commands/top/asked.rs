@@ -1,13 +1,13 @@
 //! Asks each partition of a topic who holds it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use antiphon::Requester;
 use antiphon::config::Settings;
 use antiphon::kafka::look_up;
 use antiphon::metrics::RequesterMetrics;
 use antiphon::requester::RawRequest;
-use antiphon::service::{INFO, Info, STATS, Stats};
+use antiphon::service::{INFO, Info, PING, STATS, Stats};
+use antiphon::{CallError, Requester};
 use bytes::Bytes;
 use futures::future::join_all;
 use serde::de::DeserializeOwned;
@@ -17,7 +17,7 @@ use crate::options::{Asking, Topics};
 use crate::topics::START;
 
 /// A topic that is watched, and who asks.
-pub(super) struct Watched {
+pub(in crate::commands) struct Watched {
     topic: String,
     partitions: i32,
     requester: Requester,
@@ -33,13 +33,14 @@ pub(super) struct Answer {
 }
 
 impl Watched {
-    pub(super) async fn start(
+    pub(in crate::commands) async fn start(
         settings: &Settings,
         topic: &str,
+        reply_topic: Option<&str>,
         timeout: Duration,
     ) -> Result<Self, Failure> {
         let asking = Asking {
-            reply_topic: None,
+            reply_topic: reply_topic.map(str::to_owned),
             reply_partition: None,
             timeout: Some(timeout),
             topics: Topics { create_topics: false, partitions: 1 },
@@ -56,6 +57,17 @@ impl Watched {
         join_all((0..self.partitions).map(|partition| async move {
             let said = tokio::try_join!(self.one(partition, INFO), self.one(partition, STATS));
             Answer { topic: self.topic.clone(), partition, said }
+        }))
+        .await
+    }
+
+    /// Asks all partitions at once whether anybody is there, and how long that takes to tell.
+    pub(in crate::commands) async fn ping(&self) -> Vec<Result<Duration, CallError>> {
+        join_all((0..self.partitions).map(|partition| async move {
+            let asked = Instant::now();
+            let question = RawRequest::new(self.topic.clone(), Bytes::new()).endpoint(PING);
+            self.requester.ask(question).partition(partition).await?;
+            Ok(asked.elapsed())
         }))
         .await
     }

@@ -12,11 +12,11 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::replicas::Replicas;
 
 /// How long one answer of the brokers may take: the lag is only shown beside the rest.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(in crate::commands) const PATIENCE: Duration = Duration::from_secs(2);
 /// The most groups that are looked into: their names are what repliers say.
 const GROUPS: usize = 16;
 
-type Place = (String, i32);
+pub(in crate::commands) type Place = (String, i32);
 
 /// Looks into groups without joining them, which needs the right to read them.
 pub(super) struct Lags {
@@ -61,7 +61,10 @@ impl Lags {
 }
 
 /// The lags of these partitions, `None` if the group cannot be seen.
-fn look(consumer: &BaseConsumer<Observer>, held: &BTreeSet<Place>) -> Option<BTreeMap<Place, i64>> {
+pub(in crate::commands) fn look(
+    consumer: &BaseConsumer<Observer>,
+    held: &BTreeSet<Place>,
+) -> Option<BTreeMap<Place, i64>> {
     let mut asked = TopicPartitionList::new();
     for (topic, partition) in held {
         asked.add_partition(topic, *partition);

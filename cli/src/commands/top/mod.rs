@@ -1,7 +1,7 @@
 //! `antiphon top`: the replicas of the repliers of some topics, asked again and again.
 
-mod asked;
-mod lag;
+pub(super) mod asked;
+pub(super) mod lag;
 mod replicas;
 mod view;
 
@@ -50,7 +50,7 @@ pub(crate) async fn run(top: &Top) -> Result<(), Failure> {
     let settings = top.connection.settings()?;
     let mut watched = Vec::new();
     for topic in &top.topics {
-        watched.push(Watched::start(&settings, topic, top.timeout).await?);
+        watched.push(Watched::start(&settings, topic, None, top.timeout).await?);
     }
     let mut lags = Lags::new(&settings.kafka);
     let mut before = Replicas::default();
