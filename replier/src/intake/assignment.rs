@@ -16,7 +16,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::dedupe::windows::Windows;
 use crate::intake::commits::Commits;
-use crate::intake::tracker::{Outstanding, Tracker};
+use crate::intake::outstanding::Outstanding;
+use crate::intake::tracker::Tracker;
 use crate::readiness::Readiness;
 
 /// How long reading the committed offsets of new partitions may take.

@@ -97,7 +97,7 @@ impl Commits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::tracker::Outstanding;
+    use crate::intake::outstanding::Outstanding;
     use antiphon_common::metrics::ReplierMetrics;
 
     #[test]

@@ -7,6 +7,7 @@ mod flow;
 pub(crate) mod gaps;
 pub(crate) mod group;
 pub(crate) mod incoming;
+pub(crate) mod outstanding;
 mod parked;
 pub(crate) mod poll;
 pub(crate) mod reply_to;

@@ -262,7 +262,8 @@ fn no_handler(request: &RawRequest, context: &Context) -> Status {
 pub(crate) mod tests {
     use super::*;
     use crate::handlers::router::Router;
-    use crate::intake::tracker::{Outstanding, Tracker};
+    use crate::intake::outstanding::Outstanding;
+    use crate::intake::tracker::Tracker;
     use crate::sending::replies::Replies;
     use antiphon_common::config::KafkaSettings;
     use antiphon_common::inherited;

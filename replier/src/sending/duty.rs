@@ -163,7 +163,7 @@ impl Drop for Streamed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::tracker::Outstanding;
+    use crate::intake::outstanding::Outstanding;
     use antiphon_common::metrics::ReplierMetrics;
     use proptest::prelude::*;
 

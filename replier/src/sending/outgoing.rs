@@ -237,7 +237,8 @@ impl Remedy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::tracker::{Outstanding, Tracker};
+    use crate::intake::outstanding::Outstanding;
+    use crate::intake::tracker::Tracker;
     use crate::sending::duty::Streamed;
     use antiphon_common::metrics::ReplierMetrics;
     use std::time::Duration;

@@ -107,7 +107,8 @@ mod tests {
     use super::*;
     use crate::handlers::context::RawReply;
     use crate::intake::incoming::ReplyTo;
-    use crate::intake::tracker::{Outstanding, Tracker};
+    use crate::intake::outstanding::Outstanding;
+    use crate::intake::tracker::Tracker;
     use crate::sending::duty::Duty;
     use crate::sending::outgoing::{Forward, Recipient, Reply};
     use RDKafkaErrorCode as E;

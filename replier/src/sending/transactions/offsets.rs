@@ -146,7 +146,7 @@ fn stamp_of(metadata: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::tracker::Outstanding;
+    use crate::intake::outstanding::Outstanding;
     use crate::sending::duty::Duty;
     use antiphon_common::metrics::ReplierMetrics;
 
