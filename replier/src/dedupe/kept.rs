@@ -128,14 +128,15 @@ mod tests {
     fn reply() -> impl Strategy<Value = RawReply> {
         let bytes = || prop::collection::vec(any::<u8>(), 0..20);
         let headers = prop::collection::vec((bytes(), bytes()), 0..4);
-        (bytes(), prop::option::of(".{0,8}"), headers).prop_map(|(payload, content_type, list)| {
+        let parts = (bytes(), prop::option::of(".{0,8}"), headers, any::<bool>());
+        parts.prop_map(|(payload, content_type, list, in_store)| {
             let mut headers = Headers::new();
             list.into_iter().for_each(|(name, value)| headers.push(name, value));
             RawReply {
-                payload: payload.into(),
+                payload: if in_store { Bytes::new() } else { payload.into() },
                 content_type: content_type.map(Into::into),
                 headers,
-                claim: None,
+                claim: in_store.then(PayloadId::random),
             }
         })
     }
@@ -152,6 +153,7 @@ mod tests {
                 assert_eq!(one.payload, other.payload);
                 assert_eq!(one.content_type, other.content_type);
                 assert_eq!(one.headers, other.headers);
+                assert_eq!(one.claim, other.claim);
             }
             (one, other) => assert_eq!(one.as_ref().err(), other.as_ref().err()),
         }
