@@ -113,7 +113,9 @@ async fn a_partition_takes_its_replies_along_when_it_moves() {
         answers
     };
     let answers = ask_all("at first").await;
-    assert_eq!((effects.count(), first.metrics.dedupe_entries.get()), (40, 40));
+    assert_eq!(effects.count(), 40);
+    // An answer may be here before its replier has seen the acknowledgement, and counts it.
+    eventually("all are kept", || first.metrics.dedupe_entries.get() == 40).await;
 
     let second = run(replier(&topic, effects.router(&topic), false)).await;
     eventually("each has two partitions", || {
