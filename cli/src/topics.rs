@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use antiphon::Requester;
-use antiphon::config::{DedupeStore, ReplierSettings, RequesterSettings, Settings};
+use antiphon::config::{ReplierSettings, RequesterSettings, Settings};
 use antiphon::kafka::{TopicError, WantedTopic, create_topics, ensure_topics, look_up};
 use antiphon::metrics::RequesterMetrics;
 use antiphon::requester::RequesterBuilder;
@@ -53,26 +53,15 @@ impl Topics {
 fn of_replier(settings: &ReplierSettings, topic: &str, partitions: i32) -> Vec<WantedTopic> {
     let wanted = |name: String| WantedTopic::new(name, partitions);
     let mut topics = vec![wanted(topic.to_owned()), wanted(format!("{topic}.replies"))];
-    let delays = 1..=settings.retry.delays.len();
-    topics.extend(delays.map(|number| wanted(format!("{topic}.retry.{number}"))));
-    if settings.dead_letter.enabled {
-        topics.push(wanted(dead_letter_topic(settings, topic)));
-    }
-    if settings.dedupe.store == DedupeStore::Durable {
+    topics.extend(settings.retry.topics(topic).into_iter().map(wanted));
+    topics.extend(settings.dead_letter.topic_of(topic).map(wanted));
+    if let Some(changelog) = settings.dedupe.topic_of(topic) {
         let window = Duration::from_millis(settings.dedupe.window_ms);
         // Brokers delete by whole segments and by their own clocks, so it is kept for longer.
         let kept = window * 2 + Duration::from_secs(3600);
-        topics.push(wanted(format!("{topic}.dedupe")).compacted().retention(kept));
+        topics.push(wanted(changelog).compacted().retention(kept));
     }
     topics
-}
-
-/// Where the requests of a topic go that could not be handled.
-pub(crate) fn dead_letter_topic(settings: &ReplierSettings, topic: &str) -> String {
-    match &*settings.dead_letter.topic {
-        "" => format!("{topic}.dlq"),
-        named => named.to_owned(),
-    }
 }
 
 impl Asking {

@@ -104,8 +104,30 @@ impl DeadLetterSettings {
     /// The dead-letter topic of a request topic; `None` if requests are not kept.
     #[must_use]
     pub fn topic_of(&self, request_topic: &str) -> Option<String> {
-        let own = || format!("{request_topic}.dlq");
-        self.enabled.then(|| if self.topic.is_empty() { own() } else { self.topic.clone() })
+        self.enabled.then(|| self.name_of(request_topic))
+    }
+
+    /// The name of that topic, whether requests are kept just now or not.
+    #[must_use]
+    pub fn name_of(&self, request_topic: &str) -> String {
+        match &*self.topic {
+            "" => format!("{request_topic}.dlq"),
+            named => named.to_owned(),
+        }
+    }
+}
+
+impl DedupeSettings {
+    /// The topic in which the replies to a request topic are kept; `None` if no topic is needed.
+    #[must_use]
+    pub fn topic_of(&self, request_topic: &str) -> Option<String> {
+        (self.store == DedupeStore::Durable).then(|| Self::name_of(request_topic))
+    }
+
+    /// The name of that topic.
+    #[must_use]
+    pub fn name_of(request_topic: &str) -> String {
+        format!("{request_topic}.dedupe")
     }
 }
 

@@ -1,14 +1,9 @@
 //! The changelog topic of a request topic: its name, and what must hold of it at the start.
 
-use antiphon_common::config::{DedupeStore, KafkaSettings, ReplierSettings};
+use antiphon_common::config::{KafkaSettings, ReplierSettings};
 use antiphon_common::kafka::{TopicError, look_up};
 
 use crate::replier::RunError;
-
-/// The name of a request topic's changelog.
-pub(crate) fn changelog_of(topic: &str) -> String {
-    format!("{topic}.dedupe")
-}
 
 /// Checks that each request topic has a changelog with as many partitions, if one is needed.
 pub(crate) async fn check(
@@ -16,13 +11,10 @@ pub(crate) async fn check(
     settings: &ReplierSettings,
     topics: &[String],
 ) -> Result<(), RunError> {
-    if settings.dedupe.store != DedupeStore::Durable {
-        return Ok(());
-    }
     let timeout = settings.start_timeout();
     for topic in topics {
+        let Some(changelog) = settings.dedupe.topic_of(topic) else { return Ok(()) };
         let wanted = look_up(kafka, topic, timeout).await.map_err(RunError::RequestTopic)?;
-        let changelog = changelog_of(topic);
         let found = match look_up(kafka, &changelog, timeout).await {
             Ok(found) => found,
             Err(TopicError::Missing(_)) => {
@@ -63,7 +55,12 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_with_what_to_do() {
-        let missing = missing(&changelog_of("quotes"), "quotes", 12, 600_000);
+        let missing = missing(
+            &antiphon_common::config::DedupeSettings::name_of("quotes"),
+            "quotes",
+            12,
+            600_000,
+        );
         for part in ["`quotes.dedupe`", "12 partitions", "compact,delete", "retention.ms=600000"] {
             assert!(missing.contains(part), "{missing}");
         }

@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_common::config::{DedupeStore, KafkaSettings, ReplierSettings};
+use antiphon_common::config::{DedupeSettings, DedupeStore, KafkaSettings, ReplierSettings};
 use antiphon_common::kafka::Observer;
 use antiphon_common::metrics::ReplierMetrics;
 
 use crate::dedupe::partition::{Changelog, Handled};
 use crate::dedupe::restore::Restorer;
-use crate::dedupe::topic::changelog_of;
 use crate::dedupe::window::Limits;
 use crate::replier::RunError;
 
@@ -60,7 +59,7 @@ impl Windows {
             return None;
         }
         let changelog = self.restorer.as_ref().map(|_| {
-            let topic = Arc::from(changelog_of(topic));
+            let topic = Arc::from(DedupeSettings::name_of(topic));
             Changelog { topic, claims: self.claims }
         });
         let gauge = self.metrics.dedupe_entries.clone();

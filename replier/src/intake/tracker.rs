@@ -317,8 +317,7 @@ impl Taken {
         self.mark_complete();
     }
 
-    /// The same, but a revocation still waits until this is dropped: for what is committed in a
-    /// transaction, which ends later.
+    /// The same, but a revocation still waits until this is dropped.
     pub(crate) fn mark_complete(&mut self) {
         self.completed = true;
         if self.tracker.lock().mark.complete(self.offset) {

@@ -17,7 +17,6 @@ use clap::{Args, Subcommand};
 
 use crate::exit::Failure;
 use crate::options::Connection;
-use crate::topics::dead_letter_topic;
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 usage or configuration, 2 not done, 3 it is not \
 known whether all was done, 4 some dead letters cannot be handed back.";
@@ -58,7 +57,7 @@ impl Where {
 
     fn dead_letters(&self, settings: &Settings) -> String {
         let named = self.dead_letter_topic.clone();
-        named.unwrap_or_else(|| dead_letter_topic(&settings.replier, &self.topic))
+        named.unwrap_or_else(|| settings.replier.dead_letter.name_of(&self.topic))
     }
 }
 

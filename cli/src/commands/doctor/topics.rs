@@ -1,10 +1,9 @@
 //! Checks of topics: do they exist, and do they suit the settings. Pure.
 
-use antiphon::config::{DedupeStore, ReplyPartition, Settings};
+use antiphon::config::{ReplyPartition, Settings};
 
 use super::check::Check;
 use super::cluster::{Cluster, Found, Shape};
-use crate::topics::dead_letter_topic;
 
 /// The topics of a request topic.
 #[derive(Debug, Clone)]
@@ -20,13 +19,12 @@ impl Names {
     /// Those that the settings call for.
     pub(super) fn of(settings: &Settings, request: &str, reply: Option<&str>) -> Self {
         let replier = &settings.replier;
-        let durable = replier.dedupe.store == DedupeStore::Durable;
         Self {
             request: request.to_owned(),
             reply: reply.map_or_else(|| format!("{request}.replies"), str::to_owned),
             retry: replier.retry.topics(request),
-            dead_letter: replier.dead_letter.enabled.then(|| dead_letter_topic(replier, request)),
-            dedupe: durable.then(|| format!("{request}.dedupe")),
+            dead_letter: replier.dead_letter.topic_of(request),
+            dedupe: replier.dedupe.topic_of(request),
         }
     }
 
@@ -163,7 +161,7 @@ mod tests {
         let mut settings = Settings::default();
         settings.replier.retry.delays = vec!["5s".into(), "1m".into()];
         settings.replier.dead_letter.enabled = true;
-        settings.replier.dedupe.store = DedupeStore::Durable;
+        settings.replier.dedupe.store = antiphon::config::DedupeStore::Durable;
         settings
     }
 
