@@ -212,8 +212,10 @@ impl ReplierBuilder {
             let (queue, collected) = transactions::queue(max_bytes, forwards);
             (Sender::Transactional(queue), Some(collected))
         } else {
+            let (observer, metrics) = (observer.clone(), metrics.clone());
+            let near_topic = topics.first().map(String::as_str);
             let replies =
-                Replies::start(&kafka, observer.clone(), metrics.clone(), max_bytes, forwards);
+                Replies::start(&kafka, observer, metrics, max_bytes, forwards, near_topic);
             (Sender::Plain(replies.map_err(RunError::Client)?), None)
         };
         let lane = lane::start(Arc::new(Service {

@@ -169,8 +169,8 @@ impl RequesterBuilder {
         let observer = Observer::default();
         let deliveries = Deliveries { calls: Arc::clone(&calls), observer: observer.clone() };
         let message_max = settings.max_request_bytes + RECORD_OVERHEAD;
-        let producers =
-            Producers::new(&kafka, message_max, deliveries).map_err(BuildError::Client)?;
+        let producers = Producers::new(&kafka, message_max, deliveries, &reply_topic)
+            .map_err(BuildError::Client)?;
         let inbox = Arc::new(Inbox::new(reply_topic));
         calls.cancels.connect({
             let producers = Arc::downgrade(&producers);

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use antiphon_common::CorrelationId;
 use antiphon_common::config::KafkaSettings;
-use antiphon_common::kafka::close_behind;
+use antiphon_common::kafka::PacedProducer;
 use antiphon_common::wire::cancel_headers;
 use rdkafka::error::KafkaResult;
-use rdkafka::producer::{BaseRecord, Producer, PurgeConfig, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, PurgeConfig};
 
 use crate::call::Name;
 use crate::deliveries::Deliveries;
 
-type RequestProducer = ThreadedProducer<Deliveries>;
+type RequestProducer = PacedProducer<Deliveries>;
 
 /// Where requests go out.
 ///
@@ -24,8 +24,9 @@ pub(crate) struct Producers {
     kafka: KafkaSettings,
     message_max: String,
     deliveries: Deliveries,
-    /// Taken out when this is dropped.
-    calls: Option<RequestProducer>,
+    /// The topic whose brokers tell how far they are.
+    near_topic: String,
+    calls: RequestProducer,
     acknowledged: Mutex<Option<Arc<RequestProducer>>>,
 }
 
@@ -34,16 +35,19 @@ impl Producers {
         kafka: &KafkaSettings,
         message_max: usize,
         deliveries: Deliveries,
+        near_topic: &str,
     ) -> KafkaResult<Arc<Self>> {
-        let mut producers = Self {
+        let message_max = message_max.to_string();
+        let only_errors = [("delivery.report.only.error", "true")];
+        let calls = make(kafka, &message_max, &deliveries, &only_errors, near_topic)?;
+        Ok(Arc::new(Self {
             kafka: kafka.clone(),
-            message_max: message_max.to_string(),
+            message_max,
             deliveries,
-            calls: None,
+            near_topic: near_topic.to_owned(),
+            calls,
             acknowledged: Mutex::new(None),
-        };
-        producers.calls = Some(producers.make(&[("delivery.report.only.error", "true")])?);
-        Ok(Arc::new(producers))
+        }))
     }
 
     /// Queues a record. With `acknowledged`, its success is reported too.
@@ -55,8 +59,7 @@ impl Producers {
         if acknowledged {
             return self.acknowledged()?.send(record).map_err(|(error, _)| error);
         }
-        let calls = self.calls.as_ref().expect("the producer lives as long as its holder");
-        calls.send(record).map_err(|(error, _)| error)
+        self.calls.send(record).map_err(|(error, _)| error)
     }
 
     /// Sends the record that cancels a request. It is a kindness to the replier, so if it cannot
@@ -76,9 +79,7 @@ impl Producers {
     /// not sent.
     pub(crate) fn purge(&self) {
         let all = || PurgeConfig::default().queue().inflight();
-        if let Some(calls) = &self.calls {
-            calls.purge(all());
-        }
+        self.calls.purge(all());
         if let Some(acknowledged) = &*self.lock() {
             acknowledged.purge(all());
         }
@@ -100,15 +101,15 @@ impl Producers {
         if let Some(producer) = &*acknowledged {
             return Ok(Arc::clone(producer));
         }
-        let producer = Arc::new(self.make(&[])?);
+        let producer = Arc::new(make(
+            &self.kafka,
+            &self.message_max,
+            &self.deliveries,
+            &[],
+            &self.near_topic,
+        )?);
         *acknowledged = Some(Arc::clone(&producer));
         Ok(producer)
-    }
-
-    fn make(&self, fixed: &[(&str, &str)]) -> KafkaResult<RequestProducer> {
-        let mut properties = vec![("message.max.bytes", self.message_max.as_str())];
-        properties.extend(fixed);
-        self.kafka.producer(&properties).create_with_context(self.deliveries.clone())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<RequestProducer>>> {
@@ -116,12 +117,16 @@ impl Producers {
     }
 }
 
-impl Drop for Producers {
-    fn drop(&mut self) {
-        // What is still queued belongs to calls that have ended as "may have been executed".
-        let acknowledged = self.lock().take().and_then(Arc::into_inner);
-        for producer in [self.calls.take(), acknowledged].into_iter().flatten() {
-            close_behind(producer);
-        }
-    }
+/// What is still queued when it is dropped belongs to calls that have ended as "may have been
+/// executed".
+fn make(
+    kafka: &KafkaSettings,
+    message_max: &str,
+    deliveries: &Deliveries,
+    fixed: &[(&str, &str)],
+    near_topic: &str,
+) -> KafkaResult<RequestProducer> {
+    let mut properties = vec![("message.max.bytes", message_max)];
+    properties.extend(fixed);
+    PacedProducer::new(kafka, &properties, deliveries.clone(), Some(near_topic))
 }

@@ -26,7 +26,9 @@ pub struct KafkaSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
-    /// No linger and few produce requests in flight: quick when idle, and fast under load.
+    /// No linger and few produce requests in flight: quick when idle, and fast under load. How few
+    /// follows the round trip to the brokers, from one beside them to five, unless
+    /// `max.in.flight.requests.per.connection` is set.
     #[default]
     Latency,
     /// A linger of 5 ms and compression: fewer bytes and requests, a higher latency.
@@ -101,6 +103,14 @@ impl KafkaSettings {
         let own_to_neither =
             |name: &str| !CONSUMER_ONLY.contains(&name) && !PRODUCER_ONLY.contains(&name);
         self.client([&[], &[], &[]], own_to_neither)
+    }
+
+    /// Whether the number of produce requests in flight follows the distance of the brokers: with
+    /// the preset `latency`, unless the user has set that number.
+    pub(crate) fn paces(&self) -> bool {
+        let own = ["max.in.flight.requests.per.connection", "max.in.flight"];
+        self.preset == Preset::Latency
+            && !own.iter().any(|name| self.properties.contains_key(*name))
     }
 
     fn client(&self, layers: [&[(&str, &str)]; 3], applies: impl Fn(&str) -> bool) -> ClientConfig {

@@ -282,7 +282,8 @@ pub(crate) mod tests {
     pub(crate) fn service_with(router: Router, settings: ReplierSettings) -> Service {
         let metrics = ReplierMetrics::new();
         let kafka = KafkaSettings::new("127.0.0.1:1");
-        let replies = Replies::start(&kafka, Observer::default(), metrics.clone(), 1_000, false);
+        let replies =
+            Replies::start(&kafka, Observer::default(), metrics.clone(), 1_000, false, None);
         let failures = Failures::new(&router.topics(), &settings).expect("no conflict");
         Service {
             routes: Arc::new(router.into_routes(&metrics)),

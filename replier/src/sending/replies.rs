@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use antiphon_common::blocking::on_own_thread;
 use antiphon_common::config::KafkaSettings;
-use antiphon_common::kafka::{LogGate, Observer, close_behind};
+use antiphon_common::kafka::{LogGate, Observer, PacedProducer};
 use antiphon_common::metrics::ReplierMetrics;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext};
 use tokio::sync::mpsc;
 
 use crate::sending::outgoing::{Lookup, Outgoing, Remedy};
@@ -30,8 +30,7 @@ const RECORD_OVERHEAD: usize = 16 * 1024;
 
 /// Sends replies.
 pub(crate) struct Replies {
-    /// Taken out when the sender is dropped.
-    producer: Option<ThreadedProducer<Acknowledgements>>,
+    producer: PacedProducer<Acknowledgements>,
     max_bytes: usize,
 }
 
@@ -59,22 +58,17 @@ impl Replies {
         metrics: ReplierMetrics,
         max_bytes: usize,
         forwards: bool,
+        near_topic: Option<&str>,
     ) -> KafkaResult<Arc<Self>> {
         let (again, failed) = mpsc::unbounded_channel();
         let (blocked, unwritable) = mpsc::unbounded_channel();
         let (next, acknowledged) = mpsc::unbounded_channel();
         let message_max = largest_record(max_bytes, forwards).to_string();
-        let producer = kafka
-            .producer(&[("message.max.bytes", message_max.as_str())])
-            .create_with_context(Acknowledgements {
-                observer,
-                metrics,
-                again,
-                blocked,
-                gate: LogGate::default(),
-                next,
-            })?;
-        let replies = Arc::new(Self { producer: Some(producer), max_bytes });
+        let acknowledgements =
+            Acknowledgements { observer, metrics, again, blocked, gate: LogGate::default(), next };
+        let own = [("message.max.bytes", message_max.as_str())];
+        let producer = PacedProducer::new(kafka, &own, acknowledgements, near_topic)?;
+        let replies = Arc::new(Self { producer, max_bytes });
         tokio::spawn(Self::send_next(Arc::downgrade(&replies), acknowledged));
         tokio::spawn(Self::send_again(Arc::downgrade(&replies), failed, BACK_OFF));
         // Apart from replies, which must not wait until a topic that cannot be written is found.
@@ -125,24 +119,22 @@ impl Replies {
         }
         let replies = Arc::clone(self);
         let look = move || {
-            let Some(producer) = &replies.producer else { return };
             for topic in topics {
                 // What is not found is not known when the reply is sent again either.
-                let _ = producer.client().fetch_metadata(Some(&topic), LOOK_FOR);
+                let _ = replies.producer.look_up(&topic, LOOK_FOR);
             }
         };
         let _ = on_own_thread("antiphon-lookup", look).await;
     }
 
     fn produce(&self, outgoing: Box<Outgoing>) {
-        let Some(producer) = &self.producer else { return };
         let Some(sent) = outgoing.next() else { return outgoing.duty.complete() };
         let mut record = BaseRecord::with_opaque_to(&sent.topic, outgoing).headers(sent.headers);
         record.payload = sent.payload.as_deref();
         record.key = sent.key.as_deref();
         record.partition = sent.partition;
-        if let Err((error, refused)) = producer.send(record) {
-            producer.context().failed(&error, refused.delivery_opaque);
+        if let Err((error, outgoing)) = self.producer.send(record) {
+            self.producer.context().failed(&error, outgoing);
         }
     }
 }
@@ -152,14 +144,6 @@ impl Replies {
 pub(super) fn largest_record(max_bytes: usize, forwards: bool) -> usize {
     let largest = if forwards { LARGEST_RECORD } else { max_bytes + RECORD_OVERHEAD };
     largest.min(LARGEST_RECORD)
-}
-
-impl Drop for Replies {
-    fn drop(&mut self) {
-        if let Some(producer) = self.producer.take() {
-            close_behind(producer);
-        }
-    }
 }
 
 impl Acknowledgements {
