@@ -1,0 +1,51 @@
+//! Compares Antiphon with what one would write by hand: all in the same run, taking turns.
+#![forbid(unsafe_code)]
+
+mod cases;
+mod contenders;
+mod contract;
+mod figures;
+mod plot;
+mod process;
+mod ratios;
+mod report;
+mod run;
+
+use std::error::Error;
+
+use clap::{Parser, Subcommand};
+
+use crate::contenders::Role;
+
+type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Measures request-reply over Kafka, by ratios between contenders that take turns.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start Kafka, measure the contenders in turns, and write what was measured.
+    Run(run::Options),
+    /// Write a page and its pictures from what a run has written.
+    Report(report::Options),
+    /// Be a contender's requester; `run` starts these processes.
+    #[command(hide = true)]
+    Requester(Role),
+    /// Be a contender's replier.
+    #[command(hide = true)]
+    Replier(Role),
+}
+
+fn main() -> Outcome {
+    match Arguments::parse().command {
+        Command::Run(options) => run::run(&options),
+        Command::Report(options) => report::write(&options),
+        Command::Requester(role) => contenders::request(&role),
+        Command::Replier(role) => contenders::reply(&role),
+    }
+}
