@@ -1,15 +1,20 @@
 //! The lane: queued requests run in the order that is set, with bounded concurrency.
 
+mod quick;
 mod schedule;
 
 use std::cell::Cell;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::intake::incoming::Incoming;
+use crate::lane::quick::Quick;
 use crate::lane::schedule::{Meta, Schedule, Token};
 use crate::running::serve::Service;
 
@@ -35,7 +40,17 @@ pub(crate) struct Slot(Option<(Arc<Lane>, Token)>);
 struct Lane {
     service: Arc<Service>,
     schedule: Mutex<Schedule<Box<Incoming>>>,
+    quick: Quick,
     runtime: Handle,
+}
+
+/// Who starts requests.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// The lane's own task, which may poll those that are likely to be quick.
+    Lane,
+    /// Whoever has given back a place.
+    Slot,
 }
 
 thread_local! {
@@ -51,13 +66,14 @@ pub(crate) fn start(service: Arc<Service>) -> Entrance {
     let _ = service.again.set(batches.downgrade());
     let settings = &service.settings;
     let schedule = Schedule::new(settings.lane, settings.concurrency, service.routes.priorities());
-    let lane =
-        Arc::new(Lane { service, schedule: Mutex::new(schedule), runtime: Handle::current() });
+    let quick = Quick::new(service.routes.priorities().len());
+    let (schedule, runtime) = (Mutex::new(schedule), Handle::current());
+    let lane = Arc::new(Lane { service, schedule, quick, runtime });
     let entrance = Entrance { lane: Arc::clone(&lane), batches };
     tokio::spawn(async move {
         while let Some(batch) = queue.recv().await {
             lane.push(batch);
-            lane.start_ready();
+            lane.start_ready(By::Lane);
         }
     });
     entrance
@@ -97,19 +113,53 @@ impl Lane {
     }
 
     /// Starts what may start.
-    fn start_ready(self: &Arc<Self>) {
+    ///
+    /// A request is a task of its own, unless it is likely to be quick: then it is polled right
+    /// here, in a place that they all use in turn, and becomes a task if it does not end with that.
+    fn start_ready(self: &Arc<Self>, by: By) {
         if STARTING.replace(true) {
             return;
         }
+        let mut place = None;
         loop {
-            // In a statement of its own, so that the lock is free when the task is spawned.
+            // In a statement of its own, so that the lock is free when the request is started.
             let next = self.lock().next();
             let Some((incoming, token)) = next else { break };
+            let endpoint = token.endpoint();
+            let is_quick = by == By::Lane && self.quick.expects(endpoint);
             let slot = Slot(Some((Arc::clone(self), token)));
             let service = Arc::clone(&self.service);
-            self.runtime.spawn(async move { service.serve(incoming, slot).await });
+            let work = async move { service.serve(incoming, slot).await };
+            if !is_quick {
+                let lane = Arc::clone(self);
+                self.runtime.spawn(async move {
+                    let (mut work, mut first) = (pin!(work), true);
+                    std::future::poll_fn(|cx| {
+                        lane.quick.poll(endpoint, &mut first, work.as_mut(), cx)
+                    })
+                    .await;
+                });
+                continue;
+            }
+            let mut at: Pin<Box<Option<_>>> = place.take().unwrap_or_else(|| Box::pin(None));
+            at.set(Some(work));
+            if self.poll_here(endpoint, at.as_mut()) {
+                at.set(None);
+                place = Some(at);
+            } else {
+                // It is polled again there, and so leaves a waker that wakes it.
+                self.runtime.spawn(std::future::poll_fn(move |cx| poll(at.as_mut(), cx)));
+            }
         }
         STARTING.set(false);
+    }
+
+    /// Polls a request once; whether it has ended, be it in a panic.
+    fn poll_here(&self, endpoint: usize, at: Pin<&mut Option<impl Future<Output = ()>>>) -> bool {
+        let Some(work) = at.as_pin_mut() else { return true };
+        let nobody = &mut Context::from_waker(Waker::noop());
+        let once = || self.quick.poll(endpoint, &mut true, work, nobody).is_ready();
+        catch_unwind(AssertUnwindSafe(once)).unwrap_or(true)
     }
 
     /// No code that can panic runs under the lock.
@@ -118,11 +168,15 @@ impl Lane {
     }
 }
 
+fn poll(at: Pin<&mut Option<impl Future<Output = ()>>>, cx: &mut Context<'_>) -> Poll<()> {
+    at.as_pin_mut().map_or(Poll::Ready(()), |work| work.poll(cx))
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         if let Some((lane, token)) = self.0.take() {
             lane.lock().done(token);
-            lane.start_ready();
+            lane.start_ready(By::Slot);
         }
     }
 }

@@ -29,6 +29,13 @@ pub(crate) struct Token {
     chain: Option<u64>,
 }
 
+impl Token {
+    /// The number of the request's endpoint.
+    pub(crate) fn endpoint(&self) -> usize {
+        self.endpoint
+    }
+}
+
 /// Queued requests, and the places that they run in.
 ///
 /// Requests that may start stand in one queue for each endpoint and partition. Turns go round the

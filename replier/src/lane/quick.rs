@@ -1,0 +1,105 @@
+//! Which endpoints' handlers are so quick that a task of their own would cost more than they do.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+/// What a request may take, from its start to its reply on the way, to count as quick. It is about
+/// what a task costs; with more, cores that could share the work would stand idle.
+const QUICK: Duration = Duration::from_micros(8);
+/// A handler that keeps a thread this long is not trusted for a while.
+const BLOCKING: Duration = Duration::from_millis(1);
+/// The score of an endpoint rises by one for a quick request and falls by `PENALTY` for another,
+/// which may have been interrupted.
+const TRUSTED: u32 = 64;
+const MOST: u32 = 128;
+const PENALTY: u32 = 8;
+
+/// How quick the requests of each endpoint were of late.
+#[derive(Debug)]
+pub(super) struct Quick(Box<[AtomicU32]>);
+
+impl Quick {
+    pub(super) fn new(endpoints: usize) -> Self {
+        Self((0..endpoints).map(|_| AtomicU32::new(0)).collect())
+    }
+
+    /// Whether the next request of this endpoint is likely to be quick.
+    pub(super) fn expects(&self, endpoint: usize) -> bool {
+        self.0.get(endpoint).is_some_and(|score| score.load(Ordering::Relaxed) >= TRUSTED)
+    }
+
+    /// Notes how long the first poll of a request took, and whether it was the last.
+    pub(super) fn note(&self, endpoint: usize, ended: bool, took: Duration) {
+        let Some(score) = self.0.get(endpoint) else { return };
+        let was = score.load(Ordering::Relaxed);
+        let is = next(was, ended, took);
+        // Notes of other threads that come between are lost, and not missed.
+        if is != was {
+            score.store(is, Ordering::Relaxed);
+        }
+    }
+
+    /// Polls a request, and notes its first poll; `first` is then false.
+    pub(super) fn poll(
+        &self,
+        endpoint: usize,
+        first: &mut bool,
+        work: Pin<&mut impl Future<Output = ()>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let started = first.then(Instant::now);
+        let polled = work.poll(cx);
+        if let Some(started) = started {
+            *first = false;
+            self.note(endpoint, polled.is_ready(), started.elapsed());
+        }
+        polled
+    }
+}
+
+fn next(score: u32, ended: bool, took: Duration) -> u32 {
+    match () {
+        () if took >= BLOCKING => 0,
+        () if ended && took <= QUICK => (score + 1).min(MOST),
+        () => score.saturating_sub(PENALTY),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(notes: impl IntoIterator<Item = (bool, u64)>) -> Quick {
+        let quick = Quick::new(1);
+        for (ended, micros) in notes {
+            quick.note(0, ended, Duration::from_micros(micros));
+        }
+        quick
+    }
+
+    #[test]
+    fn an_endpoint_is_trusted_after_many_quick_requests() {
+        assert!(!after([(true, 2); 63]).expects(0));
+        assert!(after([(true, 2); 64]).expects(0));
+        assert!(!after([(true, 2); 64]).expects(1));
+    }
+
+    #[test]
+    fn an_interruption_now_and_then_is_forgiven() {
+        let now_and_then = (0..10_000).map(|n| (true, if n % 20 == 0 { 90 } else { 2 }));
+        assert!(after(now_and_then).expects(0));
+    }
+
+    #[test]
+    fn a_handler_that_computes_or_waits_gets_tasks() {
+        assert!(!after([(true, 2); 200].into_iter().chain([(true, 20); 20])).expects(0));
+        assert!(!after([(true, 2); 200].into_iter().chain([(false, 2); 20])).expects(0));
+    }
+
+    #[test]
+    fn a_handler_that_blocks_once_is_not_trusted() {
+        assert!(!after([(true, 2); 200].into_iter().chain([(true, 1_000)])).expects(0));
+    }
+}
