@@ -5,9 +5,10 @@ ARGS ?=
 SUITES ?=
 CHURN_SECONDS ?= 60
 PROOF_ARGS ?=
+CHAOS_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test model million flood churn proof rolling crash-points exactly-once lanes hostile scale-out lint lint-fmt lint-clippy lint-doc lint-deny lint-shell fmt audit check-deploy
+.PHONY: help setup demo bench chaos chaos-soak mutants simulate test model million flood churn proof rolling crash-points exactly-once lanes hostile scale-out requesters lint lint-fmt lint-clippy lint-doc lint-deny lint-shell fmt audit check-deploy
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,9 +28,31 @@ churn: ## Let requesters come and go on real Kafka for a minute (CHURN_SECONDS=6
 	@scripts/setup.sh test
 	@scripts/churn.sh $(CHURN_SECONDS)
 
+bench: ## Measure Antiphon beside a hand-written echo, and write docs/benchmarks (BENCH_ARGS="--in-flight 1,256 --rounds 3")
+	@scripts/setup.sh test
+	cargo run --quiet --release --locked --package antiphon-bench -- run $(BENCH_ARGS)
+	cargo run --quiet --release --locked --package antiphon-bench -- report
+
+chaos: ## Inject faults on three real brokers (CHAOS_ARGS="--rows 1,11 --settings default --json F --out DIR")
+	@scripts/setup.sh test
+	@scripts/chaos.sh $(CHAOS_ARGS)
+
+chaos-soak: ## Run under random faults for long (SOAK_ARGS="--minutes 30 --seed 1 --report F --out DIR")
+	@scripts/setup.sh test
+	@scripts/chaos.sh soak $(SOAK_ARGS)
+
+mutants: ## Break the code on purpose and see that each break is caught by name (MUTANTS="dedupe-off ...")
+	@scripts/setup.sh test
+	@scripts/mutants.sh $(MUTANTS)
+
 model: ## Run the in-flight table under many thread schedules (MODEL_ITERATIONS=1000 of either kind)
 	@scripts/setup.sh build
 	@scripts/model.sh
+
+simulate: ## Run replier logic through random crashes, rebalances and lost commits (SEEDS=10000)
+	@scripts/setup.sh build
+	ANTIPHON_SEEDS=$(or $(SEEDS),10000) cargo test --release --locked --package antiphon-replier --lib -- \
+	    --nocapture intake::simulation
 
 million: ## Hold a million calls in flight on real Kafka, and measure what one costs
 	@scripts/setup.sh test
@@ -39,7 +62,7 @@ flood: ## Send 100,000 forged replies a second at a requester on real Kafka
 	@scripts/setup.sh test
 	cargo bench --locked --bench soak -- flood
 
-proof: ## Prove what the replier promises on real Kafka: all of the six below, one line of JSON each
+proof: ## Prove what the replier promises on real Kafka: all of the seven below, one line of JSON each
 	@scripts/setup.sh test
 	@scripts/proof.sh
 
@@ -66,6 +89,10 @@ hostile: ## Mix in handlers that hang, panic and block, and poison (PROOF_ARGS="
 scale-out: ## Measure 1, 2 and 4 repliers
 	@scripts/setup.sh test
 	@scripts/proof.sh scale-out $(PROOF_ARGS)
+
+requesters: ## Measure what 1, 4, 16 and 64 requesters read for each reply, with leases and without
+	@scripts/setup.sh test
+	@scripts/proof.sh requesters $(PROOF_ARGS)
 
 lint: lint-fmt lint-clippy lint-doc lint-deny lint-shell ## Check format, lints, documentation, dependencies and scripts
 

@@ -13,7 +13,7 @@ if [ $# -gt 0 ]; then
     exit
 fi
 broken=()
-for run in rolling crash-points exactly-once lanes hostile scale-out; do
+for run in rolling crash-points exactly-once lanes hostile scale-out requesters; do
     echo "proof: $run" >&2
     prove "$run" || broken+=("$run")
 done

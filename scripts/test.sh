@@ -8,7 +8,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
-all_suites=(unit model doc common derive admin testkit it examples cli interop tidy deploy)
+all_suites=(unit model doc common derive admin testkit it examples cli interop tidy deploy chaos)
 logs=target/test-logs
 # Seconds after which a suite is taken to hang; no suite takes a tenth of it without a build.
 limit=${SUITE_TIMEOUT:-1500}
@@ -49,6 +49,10 @@ run_suite() {
             timeout --kill-after=30 "$limit" scripts/model.sh
             return
             ;;
+        chaos)
+            timeout --kill-after=30 "$limit" scripts/chaos.sh --rows 11,12,16,36
+            return
+            ;;
         deploy)
             timeout --kill-after=30 "$limit" scripts/check-deploy.sh
             return
@@ -57,7 +61,7 @@ run_suite() {
     timeout --kill-after=30 "$limit" cargo test "${workspace[@]}" --no-fail-fast "${selection[@]}"
 }
 
-# Reads a log and prints "PASSED FAILED", from the closing lines of cargo test and of check-deploy.sh.
+# Reads a log and prints "PASSED FAILED", from the closing lines of cargo test, check-deploy.sh and chaos.sh.
 count() {
     awk '/^test result: / { passed += $4; failed += $6 }
          /^[0-9]+ passed, [0-9]+ failed$/ { passed += $1; failed += $3 }

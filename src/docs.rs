@@ -22,6 +22,8 @@ pages! {
     Retries: "retries.md",
     Routing: "routing.md",
     ScatterGather: "scatter-gather.md",
+    Security: "security.md",
+    Signatures: "signatures.md",
     StartingAndClosing: "starting-and-closing.md",
     Streams: "streams.md",
     Transactions: "transactions.md",

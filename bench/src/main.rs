@@ -7,9 +7,11 @@ mod contract;
 mod figures;
 mod plot;
 mod process;
+mod proxy;
 mod ratios;
 mod report;
 mod run;
+mod scaling;
 
 use std::error::Error;
 
@@ -33,6 +35,12 @@ enum Command {
     Run(run::Options),
     /// Write a page and its pictures from what a run has written.
     Report(report::Options),
+    /// Stand between clients and a broker, and lengthen each round trip.
+    Proxy(proxy::Options),
+    /// Plan for a load: how many of everything it takes, and what that costs.
+    Scaling(scaling::Options),
+    /// Measure what plans stand on, and check them at sizes that run here.
+    ScalingMeasure(scaling::MeasureOptions),
     /// Be a contender's requester; `run` starts these processes.
     #[command(hide = true)]
     Requester(Role),
@@ -45,6 +53,9 @@ fn main() -> Outcome {
     match Arguments::parse().command {
         Command::Run(options) => run::run(&options),
         Command::Report(options) => report::write(&options),
+        Command::Proxy(options) => proxy::run(&options),
+        Command::Scaling(options) => scaling::scaling(&options),
+        Command::ScalingMeasure(options) => scaling::measure(&options),
         Command::Requester(role) => contenders::request(&role),
         Command::Replier(role) => contenders::reply(&role),
     }

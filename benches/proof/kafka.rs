@@ -44,14 +44,39 @@ impl Cluster {
 
     /// Creates a request topic, and the topics for its replies and for dedupe.
     pub(crate) fn topic(&self, topic: &str, partitions: i32) -> Outcome {
+        self.topic_with_replies(topic, partitions, 1)
+    }
+
+    /// The same, with several reply partitions.
+    pub(crate) fn topic_with_replies(
+        &self,
+        topic: &str,
+        partitions: i32,
+        reply_partitions: i32,
+    ) -> Outcome {
         let dedupe = TopicSpec::new(format!("{topic}.dedupe")).partitions(partitions);
         let all = [
             TopicSpec::new(topic).partitions(partitions),
-            TopicSpec::new(format!("{topic}.replies")),
+            TopicSpec::new(format!("{topic}.replies")).partitions(reply_partitions),
             dedupe.config("cleanup.policy", "compact"),
         ];
         block_in_place(|| all.iter().try_for_each(|topic| self.0.create_topic_with(topic)))?;
         Ok(())
+    }
+
+    /// User and system time of all brokers: fields 14 and 15 of `/proc/<pid>/stat` (proc(5)), in
+    /// ticks, of which Linux shows 100 a second.
+    pub(crate) fn cpu(&self) -> Outcome<Duration> {
+        let mut ticks = 0;
+        for node in (1..).take(self.0.brokers()) {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.process_id(node)?))?;
+            // The second field is a name in parentheses, which may contain spaces.
+            let fields = stat.rsplit_once(')').ok_or("a broker has no times")?.1;
+            for time in fields.split_ascii_whitespace().skip(11).take(2) {
+                ticks += time.parse::<u64>()?;
+            }
+        }
+        Ok(Duration::from_millis(ticks * 10))
     }
 
     /// Orders for a worker of the group that has the topic's name.

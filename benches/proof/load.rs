@@ -84,9 +84,20 @@ impl Load {
         &self,
         per_second: u32,
         stop: &CancellationToken,
+        next: impl FnMut(u64) -> Question,
+    ) {
+        Self::in_turn(std::slice::from_ref(self), per_second, stop, next).await;
+    }
+
+    /// The same; several requesters, at least one, take turns. All together ask at the rate.
+    pub(crate) async fn in_turn(
+        loads: &[Self],
+        per_second: u32,
+        stop: &CancellationToken,
         mut next: impl FnMut(u64) -> Question,
     ) {
         let began = Instant::now();
+        let mut turns = loads.iter().cycle();
         let mut number: u64 = 0;
         let mut ticks = tokio::time::interval(TICK);
         while !stop.is_cancelled() {
@@ -94,8 +105,9 @@ impl Load {
             let gap = Duration::from_secs(1) / per_second;
             let due = began.elapsed().as_nanos() / gap.as_nanos().max(1);
             while u128::from(number) < due {
+                let Some(load) = turns.next() else { return };
                 let at = began + Duration::from_nanos(nanoseconds(gap) * number);
-                self.ask(next(number), at, ());
+                load.ask(next(number), at, ());
                 number += 1;
             }
         }

@@ -9,11 +9,13 @@
 //! | `lanes` | order per key through rebalances, and what it costs |
 //! | `hostile` | bad handlers and bad records on one partition hurt no other |
 //! | `scale_out` | more replicas do more, in proportion |
+//! | `requesters` | more requesters read no more for each reply |
 //! | `worker` · `replica` | this program as a replier in a process of its own, and the hold on it |
 //! | `contract` | what is asked and answered, and what a handler does |
 //! | `load` · `tally` | requests at a rate or so many at a time, and what became of them |
 //! | `effects` | what handlers did, as they told it |
 //! | `kafka` | the cluster, and what is in it |
+//! | `statistics` | what the clients of this process have received, as librdkafka counts it |
 //! | `report` | figures, promises, and the line at the end |
 
 mod contract;
@@ -26,14 +28,21 @@ mod lanes;
 mod load;
 mod replica;
 mod report;
+mod requesters;
 mod rolling;
 mod scale_out;
+mod statistics;
 mod tally;
 mod worker;
 
 use std::error::Error;
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+use crate::statistics::Received;
 
 /// What a run, or a role, may end with.
 pub(crate) type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -59,6 +68,8 @@ enum Run {
     Hostile(hostile::Options),
     /// Measures 1, 2 and 4 replicas.
     ScaleOut(scale_out::Options),
+    /// Measures what 1, 4, 16 and 64 requesters read.
+    Requesters(requesters::Options),
     /// Is a replier: started by the runs.
     #[command(hide = true)]
     Worker {
@@ -71,12 +82,13 @@ fn main() -> Outcome {
     // `cargo bench` adds an argument of its own.
     let arguments = std::env::args().filter(|argument| argument != "--bench");
     let run = Arguments::parse_from(arguments).run;
-    tracing_subscriber::fmt()
-        // The reader of a whole topic is told of its end as if that were an error.
-        .with_env_filter("warn,rdkafka=off")
+    let received = Received::default();
+    // The reader of a whole topic is told of its end as if that were an error.
+    let log = fmt::layer()
         .with_ansi(false)
         .with_writer(std::io::stderr)
-        .init();
+        .with_filter(EnvFilter::new("warn,rdkafka=off"));
+    tracing_subscriber::registry().with(received.layer()).with(log).init();
     // More than the machine may have processors: a handler that blocks is to take one of several.
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(4).enable_all().build()?;
@@ -87,6 +99,7 @@ fn main() -> Outcome {
         Run::Lanes(options) => runtime.block_on(lanes::run(&options)),
         Run::Hostile(options) => runtime.block_on(hostile::run(&options)),
         Run::ScaleOut(options) => runtime.block_on(scale_out::run(&options)),
+        Run::Requesters(options) => runtime.block_on(requesters::run(&options, &received)),
         Run::Worker { orders } => runtime.block_on(worker::run(&orders)),
     }
 }

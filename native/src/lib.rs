@@ -3,6 +3,8 @@
 //! Everything here is a thin, safe wrapper around one or two C calls. Each block says why it is
 //! sound. All other crates of the workspace forbid `unsafe`.
 
+pub mod rights;
+
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::marker::PhantomData;
 use std::ptr;
@@ -212,4 +214,69 @@ pub fn set_mock_group_delays<C: ClientContext>(
         sys::rd_kafka_mock_set_group_consumer_heartbeat_interval_ms(cluster, heartbeat);
     }
     true
+}
+
+/// Gives a client another user name and password (SASL PLAIN and SCRAM). Connections that exist
+/// stay; the next ones use these.
+///
+/// # Errors
+/// In words, if either contains NUL, or librdkafka refuses them.
+pub fn set_sasl_credentials<C: ClientContext>(
+    client: &Client<C>,
+    user: &str,
+    password: &str,
+) -> Result<(), String> {
+    let user = CString::new(user).map_err(|_| "the user name contains NUL".to_owned())?;
+    let password = CString::new(password).map_err(|_| "the password contains NUL".to_owned())?;
+    // SAFETY: `native_ptr` is a live client handle while `client` is borrowed; the call copies both
+    // C strings, under a lock of its own. An error is ours to free, which happens once.
+    unsafe {
+        let error = sys::rd_kafka_sasl_set_credentials(
+            client.native_ptr(),
+            user.as_ptr(),
+            password.as_ptr(),
+        );
+        if error.is_null() {
+            return Ok(());
+        }
+        let text = CStr::from_ptr(sys::rd_kafka_error_string(error)).to_string_lossy().into_owned();
+        sys::rd_kafka_error_destroy(error);
+        Err(text)
+    }
+}
+
+/// Gives a client a token (SASL OAUTHBEARER) of `principal`, which ends at `expires_ms`, in
+/// milliseconds of the Unix epoch.
+///
+/// # Errors
+/// In words, if librdkafka refuses it: the client does not use OAUTHBEARER, or the token is over or
+/// has a wrong form. The text does not contain the token.
+pub fn set_oauth_token<C: ClientContext>(
+    client: &Client<C>,
+    token: &str,
+    expires_ms: i64,
+    principal: &str,
+) -> Result<(), String> {
+    let token = CString::new(token).map_err(|_| "the token contains NUL".to_owned())?;
+    let principal = CString::new(principal).map_err(|_| "the principal contains NUL".to_owned())?;
+    let mut error = [0 as c_char; 256];
+    // SAFETY: `native_ptr` is a live client handle while `client` is borrowed; the call copies both
+    // C strings, takes no extensions, and writes a C string of at most the given size.
+    let code = unsafe {
+        sys::rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            token.as_ptr(),
+            expires_ms,
+            principal.as_ptr(),
+            ptr::null_mut(),
+            0,
+            error.as_mut_ptr(),
+            error.len(),
+        )
+    };
+    if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return Ok(());
+    }
+    // SAFETY: on failure librdkafka has written a C string; the buffer began as an empty one.
+    Err(unsafe { CStr::from_ptr(error.as_ptr()) }.to_string_lossy().into_owned())
 }

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use antiphon_common::Integrity;
 use antiphon_common::blocking::on_own_thread;
 use antiphon_common::config::{KafkaSettings, ReplierSettings};
-use antiphon_common::kafka::{LogGate, Observer, TopicError};
+use antiphon_common::kafka::{LogGate, Login, Observer, TopicError};
 use antiphon_common::metrics::ReplierMetrics;
 use antiphon_common::payloads::LargePayloads;
 use futures::future::BoxFuture;
@@ -186,6 +187,7 @@ impl ReplierBuilder {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         self.check()?;
         let Self { kafka, settings, router, metrics, readiness, on_beat, end_now, large } = self;
+        Login::prepare(&kafka).await.map_err(RunError::Client)?;
         let readiness = Arc::new(readiness);
         let (topics, drain) = (router.topics(), settings.drain());
         let failures = Failures::new(&topics, &settings)
@@ -196,6 +198,8 @@ impl ReplierBuilder {
             .refusing(failures.topics.dead_letters());
 
         topic::check(&kafka, &settings, &topics).await?;
+        let integrity = Integrity::load(&settings.integrity, "replier.integrity")
+            .map_err(|error| RunError::Setting(error.to_string()))?;
         let observer = Observer::default();
         let has_builtin = router.has_builtin();
         let mut routes = router.into_routes(&metrics);
@@ -236,7 +240,7 @@ impl ReplierBuilder {
                 let assignment =
                     Assignment::new(observer, metrics.clone(), &settings, readiness, windows);
                 let observer = assignment.observer.clone();
-                let consumer =
+                let (consumer, login) =
                     group::join(&kafka, &settings, assignment, &topics, &failures.topics)?;
                 let consumer = Arc::new(consumer);
                 let start = |collected: transactions::Collected| {
@@ -245,9 +249,17 @@ impl ReplierBuilder {
                 };
                 let transactions = collected.map(start).transpose().map_err(RunError::Thread)?;
                 let reader = RecordReader::new(policy, settings.clone(), failures);
-                let reader = reader.with_one_way(routes);
-                let intake =
-                    Intake { consumer, transactions, reader, lane, settings, metrics, on_beat };
+                let reader = reader.with_one_way(routes).with_integrity(integrity);
+                let intake = Intake {
+                    consumer,
+                    login,
+                    transactions,
+                    reader,
+                    lane,
+                    settings,
+                    metrics,
+                    on_beat,
+                };
                 intake.run(&stop).map_err(RunError::Client)
             })
         };

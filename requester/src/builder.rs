@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use antiphon_common::Integrity;
 use antiphon_common::config::{KafkaSettings, ReplyPartition, RequesterSettings, WhenFull};
-use antiphon_common::kafka::{Observer, WantedTopic, ensure_topics};
+use antiphon_common::kafka::{Login, Observer, WantedTopic, ensure_topics};
 use antiphon_common::metrics::RequesterMetrics;
 use antiphon_common::payloads::LargePayloads;
 use tokio::sync::oneshot;
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::attempts::RetryBudget;
 use crate::build_error::BuildError;
 use crate::deliveries::Deliveries;
+use crate::guard::ReplyGuard;
 use crate::producers::Producers;
 use crate::requester::Requester;
 use crate::routing::{Inbox, Replies, read_replies};
@@ -152,11 +154,18 @@ impl RequesterBuilder {
     pub async fn build(self) -> Result<Requester, BuildError> {
         self.check()?;
         let Self { kafka, settings, reply_topic, wanted, metrics, ticket_key, store, large } = self;
+        Login::prepare(&kafka).await.map_err(BuildError::Client)?;
         if !wanted.is_empty() {
             ensure_topics(&kafka, &wanted, settings.start_timeout())
                 .await
                 .map_err(BuildError::Topics)?;
         }
+        let integrity = Integrity::load(&settings.integrity, "requester.integrity")
+            .map_err(|error| BuildError::Setting(error.to_string()))?;
+        let guard = integrity.clone().map(|integrity| ReplyGuard {
+            integrity,
+            unverified: metrics.unverified_replies.clone(),
+        });
         let budget = Budget::new(settings.max_in_flight, settings.max_in_flight_bytes);
         let limit = settings.adaptive_in_flight.then(|| {
             let max = settings.max_in_flight;
@@ -169,8 +178,9 @@ impl RequesterBuilder {
         let observer = Observer::default();
         let deliveries = Deliveries { calls: Arc::clone(&calls), observer: observer.clone() };
         let message_max = settings.max_request_bytes + RECORD_OVERHEAD;
-        let producers = Producers::new(&kafka, message_max, deliveries, &reply_topic)
-            .map_err(BuildError::Client)?;
+        let producers =
+            Producers::new(&kafka, message_max, deliveries, &reply_topic, integrity.clone())
+                .map_err(BuildError::Client)?;
         let inbox = Arc::new(Inbox::new(reply_topic));
         calls.cancels.connect({
             let producers = Arc::downgrade(&producers);
@@ -186,6 +196,7 @@ impl RequesterBuilder {
             ticket_key.clone(),
             POLL_PATIENCE,
             calls.metrics().ticket_scans.clone(),
+            guard.clone(),
         );
         let redeems = large.is_some();
         let session = Session {
@@ -200,6 +211,7 @@ impl RequesterBuilder {
             ticket_key,
             store,
             large,
+            integrity,
         };
         // From here on the session's drop ends the threads that are started below.
         let requester = Requester::new(session);
@@ -209,7 +221,7 @@ impl RequesterBuilder {
             move || calls.run_deadlines()
         })?;
         let (positioned, position) = oneshot::channel();
-        let replies = Replies { kafka, settings, observer, inbox, calls, redeems };
+        let replies = Replies { kafka, settings, observer, inbox, calls, redeems, guard };
         spawn("antiphon-replies", move || read_replies(&replies, positioned))?;
         if lazy {
             return Ok(requester);

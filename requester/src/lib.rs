@@ -22,6 +22,7 @@ mod builder;
 mod call;
 mod claim_check;
 mod deliveries;
+mod guard;
 mod producers;
 mod redeem;
 mod requester;

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use antiphon_common::CorrelationId;
 use antiphon_common::config::KafkaSettings;
 use antiphon_common::kafka::PacedProducer;
 use antiphon_common::wire::cancel_headers;
+use antiphon_common::{CorrelationId, Integrity};
 use rdkafka::error::KafkaResult;
 use rdkafka::producer::{BaseRecord, PurgeConfig};
 
@@ -27,6 +27,8 @@ pub(crate) struct Producers {
     /// The topic whose brokers tell how far they are.
     near_topic: String,
     calls: RequestProducer,
+    /// Signs cancel records.
+    integrity: Option<Arc<Integrity>>,
     acknowledged: Mutex<Option<Arc<RequestProducer>>>,
 }
 
@@ -36,6 +38,7 @@ impl Producers {
         message_max: usize,
         deliveries: Deliveries,
         near_topic: &str,
+        integrity: Option<Arc<Integrity>>,
     ) -> KafkaResult<Arc<Self>> {
         let message_max = message_max.to_string();
         let only_errors = [("delivery.report.only.error", "true")];
@@ -46,6 +49,7 @@ impl Producers {
             deliveries,
             near_topic: near_topic.to_owned(),
             calls,
+            integrity,
             acknowledged: Mutex::new(None),
         }))
     }
@@ -66,9 +70,13 @@ impl Producers {
     /// be sent, nothing follows.
     pub(crate) fn send_cancel(&self, topic: &Name, partition: i32, id: CorrelationId) {
         // Its opaque value is no call's key: nobody is told if it is not delivered.
+        let mut headers = cancel_headers(id);
+        if let Some(integrity) = &self.integrity {
+            headers = integrity.sign_request(headers, topic, None, None);
+        }
         let record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(topic, usize::MAX)
             .partition(partition)
-            .headers(cancel_headers(id));
+            .headers(headers);
         let sent = self.acknowledged().and_then(|p| p.send(record).map_err(|(error, _)| error));
         if let Err(error) = sent {
             tracing::debug!(%error, "a cancel record was not sent");

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_common::Integrity;
 use antiphon_common::blocking::on_own_thread;
 use antiphon_common::config::{KafkaSettings, RequesterSettings};
 use antiphon_common::payloads::LargePayloads;
@@ -29,6 +30,8 @@ pub(crate) struct Session {
     pub(crate) ticket_key: Option<TicketKey>,
     pub(crate) store: Option<Arc<dyn PendingStore>>,
     pub(crate) large: Option<LargePayloads>,
+    /// Signs requests.
+    pub(crate) integrity: Option<Arc<Integrity>>,
 }
 
 /// How long cancel records may take to go out, and the reports of requests that are given up.

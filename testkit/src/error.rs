@@ -28,6 +28,15 @@ pub enum TestkitError {
         fix: &'static str,
     },
 
+    /// A secured node does not change a right or a password.
+    #[error("cannot {operation}: {problem}")]
+    Rights {
+        /// What was asked for.
+        operation: &'static str,
+        /// What the node says.
+        problem: String,
+    },
+
     /// The Java that was found is too old for Kafka.
     #[error(
         "`{program}` is Java {found}, and Apache Kafka 4 needs Java 17 or newer: install it, or \

@@ -32,8 +32,9 @@ mod kafka;
 mod mock;
 mod topic;
 
+pub use antiphon_native::rights::{Operation, Resource, Right, Scram};
 pub use broker::TestBroker;
 pub use error::TestkitError;
-pub use kafka::KafkaBuilder;
+pub use kafka::{KafkaBuilder, SecuredKafka};
 pub use mock::MockBuilder;
 pub use topic::TopicSpec;

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use rdkafka::ClientConfig;
 use serde::{Deserialize, Serialize};
+
+use crate::kafka::{TokenProvider, Tokens, read};
 
 /// How to reach Kafka, the same for requesters and repliers.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,8 +17,14 @@ pub struct KafkaSettings {
     pub bootstrap: String,
     /// The preset that the properties below are laid over.
     pub preset: Preset,
+    /// A file with the password of `sasl.username`; empty for none. Running clients follow it when it
+    /// changes.
+    pub password_file: String,
     /// Any librdkafka property; it wins over the preset.
     pub properties: BTreeMap<String, String>,
+    #[serde(skip)]
+    #[doc(hidden)]
+    pub tokens: Option<Tokens>,
 }
 
 /// A set of client properties that fits together.
@@ -81,6 +90,57 @@ impl KafkaSettings {
         self
     }
 
+    /// Reads the password of `sasl.username` from a file, and follows it when it changes: within a
+    /// second or two, for the connections that are made from then on.
+    #[must_use]
+    pub fn password_file(mut self, path: impl Into<String>) -> Self {
+        self.password_file = path.into();
+        self
+    }
+
+    /// Gets tokens for `sasl.mechanism` OAUTHBEARER from a provider, which is asked for a new one
+    /// when four fifths of the last one's lifetime are over.
+    ///
+    /// ```
+    /// # use std::error::Error;
+    /// # use std::time::{Duration, SystemTime};
+    /// use antiphon_common::config::KafkaSettings;
+    /// use antiphon_common::kafka::{Token, TokenProvider};
+    ///
+    /// struct FromSidecar;
+    ///
+    /// impl TokenProvider for FromSidecar {
+    ///     fn token(&self) -> Result<Token, Box<dyn Error + Send + Sync>> {
+    ///         Ok(Token {
+    ///             value: std::fs::read_to_string("/run/secrets/token")?,
+    ///             expires: SystemTime::now() + Duration::from_secs(600),
+    ///             principal: "quotes-replier".to_owned(),
+    ///         })
+    ///     }
+    /// }
+    ///
+    /// let kafka = KafkaSettings::new("broker:9093")
+    ///     .property("security.protocol", "SASL_SSL")
+    ///     .property("sasl.mechanism", "OAUTHBEARER")
+    ///     .token_provider(FromSidecar);
+    /// # let _ = kafka;
+    /// ```
+    #[must_use]
+    pub fn token_provider(mut self, provider: impl TokenProvider) -> Self {
+        self.tokens = Some(Tokens::new(provider));
+        self
+    }
+
+    /// The password in the file now; `None` if none is named, or it cannot be read.
+    #[must_use]
+    pub fn password(&self) -> Option<String> {
+        self.password_path().and_then(read)
+    }
+
+    pub(crate) fn password_path(&self) -> Option<&Path> {
+        Some(self.password_file.as_str()).filter(|path| !path.is_empty()).map(Path::new)
+    }
+
     /// The configuration of a producer: preset, then `own`, then the user's properties.
     #[must_use]
     pub fn producer(&self, own: &[(&str, &str)]) -> ClientConfig {
@@ -122,6 +182,10 @@ impl KafkaSettings {
         for (name, value) in self.properties.iter().filter(|(name, _)| applies(name)) {
             config.set(name, value);
         }
+        // Without a password that can be read, librdkafka says that one is needed.
+        if let Some(password) = self.password() {
+            config.set("sasl.password", password);
+        }
         config
     }
 }
@@ -131,7 +195,9 @@ impl Default for KafkaSettings {
         Self {
             bootstrap: "127.0.0.1:9092".to_owned(),
             preset: Preset::default(),
+            password_file: String::new(),
             properties: BTreeMap::new(),
+            tokens: None,
         }
     }
 }
@@ -142,6 +208,7 @@ impl fmt::Debug for KafkaSettings {
         f.debug_struct("KafkaSettings")
             .field("bootstrap", &self.bootstrap)
             .field("preset", &self.preset)
+            .field("password_file", &self.password_file)
             .field("properties", &self.properties.keys())
             .finish()
     }

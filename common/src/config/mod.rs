@@ -2,6 +2,7 @@
 
 mod environment;
 mod error;
+mod integrity;
 mod kafka;
 mod keys;
 mod load;
@@ -14,6 +15,8 @@ mod validate;
 mod tests;
 
 pub use error::ConfigError;
+pub use integrity::IntegritySettings;
+pub(crate) use integrity::KeySource;
 pub use kafka::{KafkaSettings, Preset};
 pub use load::{Layers, Settings};
 pub use replier::{Lane, ReplierSettings};

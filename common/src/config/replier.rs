@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeadLetterSettings, DedupeSettings, RetrySettings, TransactionSettings};
+use super::{
+    DeadLetterSettings, DedupeSettings, IntegritySettings, RetrySettings, TransactionSettings,
+};
 
 /// Settings of a replier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +56,8 @@ pub struct ReplierSettings {
     pub dedupe: DedupeSettings,
     /// Replies and offsets are committed together.
     pub transactions: TransactionSettings,
+    /// Replies are signed, and requests must be.
+    pub integrity: IntegritySettings,
 }
 
 /// What order the requests of a replier are handled in.
@@ -119,6 +123,7 @@ impl Default for ReplierSettings {
             dead_letter: DeadLetterSettings::default(),
             dedupe: DedupeSettings::default(),
             transactions: TransactionSettings::default(),
+            integrity: IntegritySettings::default(),
         }
     }
 }

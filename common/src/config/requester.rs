@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::IntegritySettings;
+
 /// Settings of a requester.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -42,6 +44,8 @@ pub struct RequesterSettings {
     /// Whether a call that is dropped is cancelled at its replier too, by a record behind the
     /// request. To repliers that do not know of it, that record looks like a request.
     pub cancel_requests: bool,
+    /// Requests are signed, and replies must be.
+    pub integrity: IntegritySettings,
 }
 
 /// What a call does for which there is no room.
@@ -113,6 +117,7 @@ impl Default for RequesterSettings {
             max_request_bytes: 1_000_000,
             stream_buffer: 1_024,
             cancel_requests: false,
+            integrity: IntegritySettings::default(),
         }
     }
 }

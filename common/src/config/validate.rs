@@ -44,6 +44,13 @@ impl KafkaSettings {
                 allowed: "one or more of `host:port`, separated by commas".to_owned(),
             });
         }
+        if self.password_path().is_some() && self.password().is_none() {
+            return Err(ConfigError::Range {
+                key: "kafka.password_file",
+                value: format!("{:?}", self.password_file),
+                allowed: "a file that can be read and holds a password, in UTF-8".to_owned(),
+            });
+        }
         Ok(())
     }
 }
@@ -66,6 +73,7 @@ impl RequesterSettings {
         between("requester.lease_after_ms", self.lease_after_ms, 0, DAY_MS)?;
         at_least("requester.max_in_flight", self.max_in_flight, 1)?;
         between("requester.stream_buffer", self.stream_buffer as u64, 1, 1_000_000)?;
+        self.integrity.validate("requester.integrity")?;
         payload("requester.max_request_bytes", self.max_request_bytes)?;
         not_below(
             ("requester.max_in_flight_bytes", self.max_in_flight_bytes),
@@ -95,6 +103,7 @@ impl ReplierSettings {
         between("replier.stream_window", self.stream_window as u64, 1, MAX_WINDOW)?;
         at_least("replier.max_outstanding_bytes", self.max_outstanding_bytes, 1)?;
         between("replier.watchdog_ms", self.watchdog_ms, 0, DAY_MS)?;
+        self.integrity.validate("replier.integrity")?;
         self.retry.validate()?;
         codes("replier.dead_letter.codes", &self.dead_letter.codes)?;
         timeout("replier.dedupe.window_ms", self.dedupe.window_ms)?;

@@ -49,6 +49,14 @@ impl Cause {
 fn hint(text: &str) -> &'static str {
     if text.contains("certificate verify failed") {
         " (unknown CA, no `ssl.ca.location`, or a host name that the certificate does not have)"
+    } else if text.contains("alert bad certificate") || text.contains("certificate required") {
+        " (does the broker ask for a certificate of this client? set `ssl.certificate.location` and \
+         `ssl.key.location`)"
+    } else if text.contains("invalid_token") {
+        " (the token of `sasl.mechanism` OAUTHBEARER is expired, or not one that the broker takes)"
+    } else if text.to_lowercase().contains("authentication") {
+        " (wrong `sasl.username` or `sasl.password`, or a user who has no password for this \
+         `sasl.mechanism`)"
     } else if text.contains("connecting to a PLAINTEXT broker listener") {
         " (is `security.protocol` right for this port?)"
     } else {

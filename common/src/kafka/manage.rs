@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::Login;
 use super::TopicError;
-use super::topics::{explained_count, lookup_client, lookup_config};
+use super::topics::{explained_count, lookup_client};
 use crate::blocking::on_own_thread;
 use crate::config::KafkaSettings;
 
@@ -117,7 +117,7 @@ pub async fn ensure_topics(
     wanted: &[WantedTopic],
     timeout: Duration,
 ) -> Result<(), ManageError> {
-    let lookup = lookup_config(kafka);
+    let lookup = kafka.clone();
     let names: Vec<String> = wanted.iter().map(|topic| topic.name.clone()).collect();
     let missing = on_own_thread("antiphon-lookup", move || missing(&lookup, names, timeout))
         .await
@@ -125,7 +125,7 @@ pub async fn ensure_topics(
     if missing.is_empty() {
         return Ok(());
     }
-    let admin: AdminClient<DefaultClientContext> = kafka.admin().create()?;
+    let admin = administrator(kafka)?;
     let absent = wanted.iter().filter(|topic| missing.contains(&topic.name));
     let absent: Vec<_> = absent.map(|topic| (topic, topic.retention_ms())).collect();
     let wanted: Vec<_> = absent
@@ -169,7 +169,7 @@ pub async fn delete_topics(
     topics: &[&str],
     timeout: Duration,
 ) -> Result<(), ManageError> {
-    let admin: AdminClient<DefaultClientContext> = kafka.admin().create()?;
+    let admin = administrator(kafka)?;
     let options = AdminOptions::new().request_timeout(Some(timeout));
     for result in admin.delete_topics(topics, &options).await? {
         match result {
@@ -182,10 +182,16 @@ pub async fn delete_topics(
     Ok(())
 }
 
+fn administrator(kafka: &KafkaSettings) -> Result<AdminClient<DefaultClientContext>, KafkaError> {
+    let admin: AdminClient<DefaultClientContext> = kafka.admin().create()?;
+    Login::of(kafka, admin.inner())?;
+    Ok(admin)
+}
+
 /// Those of the topics that cannot be seen. Unlike an administrative client, a consumer says why
 /// it reaches no broker.
 fn missing(
-    lookup: &ClientConfig,
+    lookup: &KafkaSettings,
     topics: Vec<String>,
     timeout: Duration,
 ) -> Result<Vec<String>, ManageError> {

@@ -3,6 +3,7 @@
 mod cause;
 mod close;
 mod log_gate;
+mod login;
 mod manage;
 mod observer;
 mod pace;
@@ -12,6 +13,10 @@ mod topics;
 pub use cause::Cause;
 pub use close::close_behind;
 pub use log_gate::LogGate;
+#[doc(hidden)]
+pub use login::Tokens;
+pub(crate) use login::read;
+pub use login::{Login, Token, TokenProvider};
 pub use manage::{ManageError, WantedTopic, create_topics, delete_topics, ensure_topics};
 pub use observer::Observer;
 pub use paced::PacedProducer;

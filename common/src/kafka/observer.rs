@@ -9,6 +9,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::{Cause, LogGate};
 
+/// Where what librdkafka measures is logged.
+const STATISTICS: &str = "antiphon::statistics";
+
 /// The context of a client: keeps the cause of faults and passes a bounded number of lines on.
 #[derive(Debug, Clone, Default)]
 pub struct Observer {
@@ -49,6 +52,12 @@ impl ClientContext for Observer {
         }
         self.cause.error(&error, reason);
         self.warn("kafka client", &reason.escape_debug());
+    }
+
+    /// Passed on as they are, JSON, to whoever asks for that target: librdkafka measures only if
+    /// `statistics.interval.ms` is set, and whoever sets it wants to read it.
+    fn stats_raw(&self, statistics: &[u8]) {
+        tracing::debug!(target: STATISTICS, "{}", String::from_utf8_lossy(statistics));
     }
 }
 

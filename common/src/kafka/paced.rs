@@ -14,9 +14,9 @@ use rdkafka::producer::{
     BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig, ThreadedProducer,
 };
 
-use super::close_behind;
 use super::pace::{Measured, Pace, UNKNOWN, round_trip};
-use super::topics::{lookup_client, lookup_config, partition_count};
+use super::topics::{lookup_client, partition_count};
+use super::{Login, close_behind};
 use crate::config::KafkaSettings;
 
 /// librdkafka's property, which cannot be changed while a producer runs.
@@ -28,6 +28,8 @@ const STATISTICS_MS: &str = "5000";
 /// long at most.
 const PROBES: usize = 5;
 const PROBE_FOR: Duration = Duration::from_secs(2);
+/// How often a new password or token is looked for.
+const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 
 /// A producer that is replaced by one with another number of produce requests in flight when the
 /// round trip to its brokers calls for it.
@@ -35,7 +37,8 @@ const PROBE_FOR: Duration = Duration::from_secs(2);
 /// A replacement takes over at a moment when nothing is under way, so the order of records holds.
 /// With a number of the user's own, or another preset than `latency`, it is an ordinary producer.
 pub struct PacedProducer<C: ProducerContext + 'static> {
-    current: RwLock<Current<C>>,
+    current: Arc<RwLock<Current<C>>>,
+    kafka: KafkaSettings,
     /// Read before the lock is taken for writing: the pace of `current` is not the wanted one.
     config: ClientConfig,
     context: Arc<C>,
@@ -47,6 +50,7 @@ pub struct PacedProducer<C: ProducerContext + 'static> {
 
 struct Current<C: ProducerContext + 'static> {
     pace: Pace,
+    login: Login,
     /// Taken out when this is dropped or replaced.
     producer: Option<ThreadedProducer<Timed<C>>>,
 }
@@ -77,11 +81,18 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         }
         let context = Arc::new(context);
         let producer = make(&config, None, &context, measured.as_ref())?;
+        let login = Login::of(kafka, producer.client())?;
+        let followed = login.is_followed();
         if let (Some(measured), Some(topic)) = (&measured, near_topic) {
             probe(kafka, topic.to_owned(), Arc::clone(measured));
         }
-        let current = RwLock::new(Current { pace: UNKNOWN, producer: Some(producer) });
-        Ok(Self { current, config, context, measured, stays: AtomicBool::new(false) })
+        let current = Current { pace: UNKNOWN, login, producer: Some(producer) };
+        let current = Arc::new(RwLock::new(current));
+        if followed {
+            follow_login(&current);
+        }
+        let (kafka, stays) = (kafka.clone(), AtomicBool::new(false));
+        Ok(Self { current, kafka, config, context, measured, stays })
     }
 
     /// The context that it was made with.
@@ -143,14 +154,22 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         if current.pace == wanted || !current.producer.as_ref().is_some_and(idle) {
             return;
         }
-        match make(&self.config, Some(wanted), &self.context, Some(measured)) {
-            Ok(producer) => {
+        let mut config = self.config.clone();
+        // It may have changed since.
+        if let Some(password) = self.kafka.password() {
+            config.set("sasl.password", password);
+        }
+        let made = make(&config, Some(wanted), &self.context, Some(measured))
+            .and_then(|made| Login::of(&self.kafka, made.client()).map(|login| (made, login)));
+        match made {
+            Ok((producer, login)) => {
                 tracing::debug!(
                     requests = wanted.0,
                     "another number of produce requests in flight"
                 );
                 let old = current.producer.replace(producer);
                 current.pace = wanted;
+                current.login = login;
                 if let Some(old) = old {
                     close_behind(old);
                 }
@@ -194,11 +213,30 @@ fn make<C: ProducerContext + 'static>(
     config.create_with_context(Timed { context, measured })
 }
 
+/// Gives the producer new passwords and tokens, on a thread that ends soon after the producer. A
+/// producer that sends nothing for a while needs them too.
+fn follow_login<C: ProducerContext + 'static>(current: &Arc<RwLock<Current<C>>>) {
+    let current = Arc::downgrade(current);
+    let work = move || {
+        loop {
+            thread::sleep(FOLLOW_EVERY);
+            let Some(current) = current.upgrade() else { return };
+            let mut current = current.write().unwrap_or_else(PoisonError::into_inner);
+            let Current { login, producer, .. } = &mut *current;
+            if let Some(producer) = producer {
+                login.follow(producer.client());
+            }
+        }
+    };
+    // Without the thread there is the login of the start.
+    let _ = thread::Builder::new().name("antiphon-login".into()).spawn(work);
+}
+
 /// Measures the round trip by looking a topic up. What fails is left to the statistics.
 fn probe(kafka: &KafkaSettings, topic: String, measured: Arc<Measured>) {
-    let config = lookup_config(kafka);
+    let kafka = kafka.clone();
     let work = move || {
-        let Ok(client) = lookup_client(&config) else { return };
+        let Ok(client) = lookup_client(&kafka) else { return };
         let until = Instant::now() + PROBE_FOR;
         let ask = |_| {
             let asked = Instant::now();

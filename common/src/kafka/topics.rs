@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::Observer;
+use super::{Login, Observer};
 use crate::blocking::on_own_thread;
 use crate::config::KafkaSettings;
 
@@ -19,7 +18,9 @@ pub enum TopicError {
     #[error("the topic `{0}` does not exist; create it, or give --create-topics to the command")]
     Missing(String),
     /// The brokers do not let this principal see the topic.
-    #[error("not authorized for the topic `{0}`")]
+    #[error(
+        "not authorized for the topic `{0}`; `antiphon doctor --acls` prints the rights to grant"
+    )]
     Unauthorized(String),
     /// No broker answered.
     #[error("cannot look up the topic `{topic}`: {source}{cause}")]
@@ -59,20 +60,19 @@ pub async fn look_up(
     topic: &str,
     timeout: Duration,
 ) -> Result<i32, TopicError> {
-    let (config, topic) = (lookup_config(kafka), topic.to_owned());
+    let (kafka, topic) = (kafka.clone(), topic.to_owned());
     let counted = on_own_thread("antiphon-lookup", move || {
-        let consumer = lookup_client(&config).map_err(|source| unreachable(&topic, source))?;
+        let consumer = lookup_client(&kafka).map_err(|source| unreachable(&topic, source))?;
         explained_count(&consumer, &topic, timeout)
     });
     counted.await.expect("the look-up starts and does not panic")
 }
 
-pub(super) fn lookup_config(kafka: &KafkaSettings) -> ClientConfig {
-    kafka.consumer(&[("group.id", "antiphon-lookup")])
-}
-
-pub(super) fn lookup_client(config: &ClientConfig) -> Result<BaseConsumer<Observer>, KafkaError> {
-    config.create_with_context(Observer::default())
+pub(super) fn lookup_client(kafka: &KafkaSettings) -> Result<BaseConsumer<Observer>, KafkaError> {
+    let config = kafka.consumer(&[("group.id", "antiphon-lookup")]);
+    let consumer: BaseConsumer<Observer> = config.create_with_context(Observer::default())?;
+    Login::of(kafka, consumer.client())?;
+    Ok(consumer)
 }
 
 /// [`partition_count`] with a client that reads nothing, which can tell why it reaches no broker.

@@ -32,6 +32,9 @@ pub struct RequesterMetrics {
     pub foreign_replies: IntCounter,
     /// `antiphon_requester_malformed_replies_total`: records that are not replies.
     pub malformed_replies: IntCounter,
+    /// `antiphon_requester_unverified_replies_total`: replies without a good signature, where
+    /// `requester.integrity` asks for one.
+    pub unverified_replies: IntCounter,
     /// `antiphon_requester_reply_partitions`: reply partitions that are being read.
     pub reply_partitions: IntGauge,
     /// `antiphon_requester_leased_partitions`: reply partitions that are leased.
@@ -68,6 +71,7 @@ impl RequesterMetrics {
         registry.register(Box::new(self.late_replies.clone()))?;
         registry.register(Box::new(self.foreign_replies.clone()))?;
         registry.register(Box::new(self.malformed_replies.clone()))?;
+        registry.register(Box::new(self.unverified_replies.clone()))?;
         registry.register(Box::new(self.reply_partitions.clone()))?;
         registry.register(Box::new(self.leased_partitions.clone()))?;
         registry.register(Box::new(self.lease_moves.clone()))?;
@@ -113,6 +117,10 @@ impl RequesterMetrics {
             malformed_replies: IntCounter::new(
                 "antiphon_requester_malformed_replies_total",
                 "Records in the reply topic that are not replies.",
+            )?,
+            unverified_replies: IntCounter::new(
+                "antiphon_requester_unverified_replies_total",
+                "Replies without a good signature, which were dropped.",
             )?,
             reply_partitions: IntGauge::new(
                 "antiphon_requester_reply_partitions",

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::names;
+use crate::integrity::Canonical;
 
 /// Application headers, in the order of the wire; names are bytes, as Kafka has them.
 ///
@@ -58,6 +59,14 @@ impl Headers {
     #[must_use]
     pub fn reserved(&self) -> Option<&'static str> {
         self.0.iter().find_map(|(name, _)| names::read_as(name))
+    }
+
+    /// Adds what a signature covers: all of them, in their order.
+    pub(super) fn sign_into(&self, message: &mut Canonical) {
+        for (name, value) in &self.0 {
+            message.field(Some(name));
+            message.field(Some(value));
+        }
     }
 
     pub(super) fn push_wire(&mut self, name: &[u8], value: Option<&[u8]>) {

@@ -51,11 +51,14 @@ pub const FAILED_GROUP: &str = "antiphon-failed-group";
 pub const ESCAPED: &str = "antiphon-escaped";
 /// Both ways: where the payload is, if it is not in the record (a claim check), in UTF-8.
 pub const CLAIM: &str = "antiphon-claim";
+/// Both ways: `1.<key id>.<MAC>`, the MAC in base64url without padding: an HMAC with SHA-256 over the
+/// record. See [`Integrity`](crate::Integrity).
+pub const SIGNATURE: &str = "antiphon-signature";
 /// Both ways: the media type of the payload.
 pub const CONTENT_TYPE: &str = "content-type";
 
 /// Names that belong to the protocol, here or at a peer; they are not handed to applications.
-pub(crate) const PROTOCOL: [&str; 23] = [
+pub(crate) const PROTOCOL: [&str; 24] = [
     CORRELATION_ID,
     REPLY_TOPIC,
     REPLY_PARTITION,
@@ -78,6 +81,7 @@ pub(crate) const PROTOCOL: [&str; 23] = [
     FAILED_GROUP,
     ESCAPED,
     CLAIM,
+    SIGNATURE,
     CONTENT_TYPE,
 ];
 

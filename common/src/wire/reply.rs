@@ -5,6 +5,7 @@ use rdkafka::message::OwnedHeaders;
 use super::caps::Meter;
 use super::request::{decimal, non_empty, put, put_application};
 use super::{Caps, HeaderFault, Headers, names};
+use crate::integrity::Canonical;
 use crate::payloads::PayloadId;
 use crate::status::{Code, Status};
 
@@ -16,6 +17,8 @@ pub struct ReplyHeaders<'a> {
     error: Option<&'a [u8]>,
     seq: Option<&'a [u8]>,
     claim: Option<&'a [u8]>,
+    content_type: Option<&'a [u8]>,
+    signature: Option<&'a [u8]>,
     end: bool,
     application: Headers,
 }
@@ -48,6 +51,8 @@ impl<'a> ReplyHeaders<'a> {
                 Ok(names::ERROR) => read.error = value,
                 Ok(names::SEQ) => read.seq = value,
                 Ok(names::CLAIM) => read.claim = value,
+                Ok(names::CONTENT_TYPE) => read.content_type = value,
+                Ok(names::SIGNATURE) => read.signature = value,
                 Ok(names::END) => read.end = true,
                 Ok(name) if names::PROTOCOL.contains(&name) => {}
                 _ => read.application.push_wire(name, value),
@@ -93,6 +98,22 @@ impl<'a> ReplyHeaders<'a> {
     #[must_use]
     pub fn claim(&self) -> Option<&'a [u8]> {
         self.claim
+    }
+
+    /// The signature, as it came.
+    pub(crate) fn signature(&self) -> Option<&'a [u8]> {
+        self.signature
+    }
+
+    /// Adds what a signature covers. The order is that of docs/wire.md.
+    pub(crate) fn sign_into(&self, message: &mut Canonical) {
+        for field in
+            [self.correlation_id, self.status, self.error, self.seq, self.content_type, self.claim]
+        {
+            message.field(field);
+        }
+        message.flag(self.end);
+        self.application.sign_into(message);
     }
 
     /// Takes the headers that are not the protocol's.

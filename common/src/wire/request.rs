@@ -8,6 +8,7 @@ use super::caps::Meter;
 use super::{Caps, HeaderFault, Headers, names};
 use crate::deadline::Deadline;
 use crate::id::CorrelationId;
+use crate::integrity::Canonical;
 use crate::payloads::PayloadId;
 
 /// The headers of a request as they arrived, not yet interpreted.
@@ -24,6 +25,7 @@ pub struct RequestHeaders<'a> {
     attempt: Option<&'a [u8]>,
     idempotency_key: Option<&'a [u8]>,
     claim: Option<&'a [u8]>,
+    signature: Option<&'a [u8]>,
     cancellable: bool,
     cancel: bool,
     application: Headers,
@@ -52,6 +54,7 @@ impl<'a> RequestHeaders<'a> {
                 Ok(names::ATTEMPT) => &mut read.attempt,
                 Ok(names::IDEMPOTENCY_KEY) => &mut read.idempotency_key,
                 Ok(names::CLAIM) => &mut read.claim,
+                Ok(names::SIGNATURE) => &mut read.signature,
                 Ok(names::CANCELLABLE) => {
                     read.cancellable = true;
                     continue;
@@ -154,6 +157,31 @@ impl<'a> RequestHeaders<'a> {
     #[must_use]
     pub fn is_cancel(&self) -> bool {
         self.cancel
+    }
+
+    /// The signature, as it came.
+    pub(crate) fn signature(&self) -> Option<&'a [u8]> {
+        self.signature
+    }
+
+    /// Adds what a signature covers. The order is that of docs/wire.md.
+    pub(crate) fn sign_into(&self, message: &mut Canonical) {
+        for field in [
+            self.correlation_id,
+            self.reply_topic,
+            self.reply_partition,
+            self.deadline,
+            self.endpoint,
+            self.content_type,
+            self.attempt,
+            self.idempotency_key,
+            self.claim,
+        ] {
+            message.field(field);
+        }
+        message.flag(self.cancellable);
+        message.flag(self.cancel);
+        self.application.sign_into(message);
     }
 
     /// Takes the headers that are not the protocol's.

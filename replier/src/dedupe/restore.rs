@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use antiphon_common::config::KafkaSettings;
-use antiphon_common::kafka::Observer;
+use antiphon_common::kafka::{Login, Observer};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message, Timestamp};
@@ -225,7 +225,9 @@ impl Reader {
         // Nobody's to choose: what is restored depends on them.
         config.set("isolation.level", isolation);
         config.set("enable.partition.eof", "true");
-        config.create_with_context(self.observer.clone())
+        let consumer: BaseConsumer<Observer> = config.create_with_context(self.observer.clone())?;
+        Login::of(&self.kafka, consumer.client())?;
+        Ok(consumer)
     }
 }
 

@@ -1,22 +1,23 @@
 //! Answers requests by their addresses, outside of the replier that took them in.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use antiphon_common::config::KafkaSettings;
-use antiphon_common::kafka::{Observer, close_behind};
-use antiphon_common::{Outcome, Request, Status};
+use antiphon_common::config::{IntegritySettings, KafkaSettings};
+use antiphon_common::kafka::{Login, Observer, close_behind};
+use antiphon_common::{Integrity, Outcome, Request, Status};
 use antiphon_native::Persistence;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::oneshot;
 
 use crate::handlers::address::ReplyAddress;
 use crate::handlers::context::RawReply;
 use crate::handlers::handler::encode;
 use crate::intake::reply_to::{ReplyPolicy, ReplyRefused};
+use crate::replier::RunError;
 use crate::sending::outgoing::Reply;
 
 /// How long an answer may take to be acknowledged, whatever the caller's deadline.
@@ -29,7 +30,9 @@ pub struct Answerer(Arc<Inner>);
 struct Inner {
     /// Taken out when the answerer is dropped.
     producer: Option<ThreadedProducer<Reports>>,
+    login: Mutex<Login>,
     policy: ReplyPolicy,
+    integrity: Option<Arc<Integrity>>,
 }
 
 /// An answer was not sent, or it is not known whether it was.
@@ -85,9 +88,23 @@ impl Answerer {
     /// # Errors
     /// If the Kafka client refuses its configuration.
     pub fn new(kafka: &KafkaSettings, policy: ReplyPolicy) -> Result<Self, KafkaError> {
-        let reports = Reports(Observer::default());
-        let producer = Some(kafka.producer(&[]).create_with_context(reports)?);
-        Ok(Self(Arc::new(Inner { producer, policy })))
+        Self::with(kafka, policy, None)
+    }
+
+    /// The same with signatures, as `replier.integrity` has them: requesters that ask for signed
+    /// replies take no others.
+    ///
+    /// # Errors
+    /// [`RunError::Setting`] if a key cannot be read, [`RunError::Client`] if the Kafka client
+    /// refuses its configuration.
+    pub fn signing(
+        kafka: &KafkaSettings,
+        policy: ReplyPolicy,
+        settings: &IntegritySettings,
+    ) -> Result<Self, RunError> {
+        let integrity = Integrity::load(settings, "replier.integrity")
+            .map_err(|error| RunError::Setting(error.to_string()))?;
+        Self::with(kafka, policy, integrity).map_err(RunError::Client)
     }
 
     /// Answers a request of this type.
@@ -131,13 +148,27 @@ impl Answerer {
         self.send(address, Err(status.into())).await
     }
 
+    fn with(
+        kafka: &KafkaSettings,
+        policy: ReplyPolicy,
+        integrity: Option<Arc<Integrity>>,
+    ) -> Result<Self, KafkaError> {
+        let reports = Reports(Observer::default());
+        let producer: ThreadedProducer<Reports> =
+            kafka.producer(&[]).create_with_context(reports)?;
+        let login = Mutex::new(Login::of(kafka, producer.client())?);
+        let producer = Some(producer);
+        Ok(Self(Arc::new(Inner { producer, login, policy, integrity })))
+    }
+
     async fn send(
         &self,
         address: &ReplyAddress,
         answer: Result<RawReply, Status>,
     ) -> Result<(), AnswerError> {
         self.0.check(address)?;
-        let to = address.recipient();
+        let mut to = address.recipient();
+        to.reply_to.integrity.clone_from(&self.0.integrity);
         let left = to.deadline.remaining();
         if left.is_zero() {
             return Err(AnswerError::TooLate);
@@ -150,6 +181,7 @@ impl Answerer {
         record.key = sent.key.as_deref();
         record.partition = sent.partition;
         let producer = self.0.producer.as_ref().expect("it is there until the answerer is dropped");
+        self.0.login.lock().unwrap_or_else(PoisonError::into_inner).follow(producer.client());
         if let Err((error, _)) = producer.send(record) {
             return Err(AnswerError::Produce { error, outcome: Outcome::NotSent });
         }

@@ -66,11 +66,19 @@ impl Flow {
     /// Begins a round of decisions, in which [`Flow::decide`] is asked for every partition held.
     pub(crate) fn begin(&mut self, total: Total) {
         self.round += 1;
-        let limits = [(total.requests, self.max), (total.bytes, self.max_bytes)];
         self.full = match self.full {
-            false => limits.iter().any(|(held, max)| held >= max),
-            true => limits.iter().any(|(held, max)| *held > max / 2),
+            false => self.is_reached(total),
+            true => self.limits(total).iter().any(|(held, max)| *held > max / 2),
         };
+    }
+
+    /// Whether a limit on what is held in all is reached.
+    pub(crate) fn is_reached(&self, total: Total) -> bool {
+        self.limits(total).iter().any(|(held, max)| held >= max)
+    }
+
+    fn limits(&self, total: Total) -> [(usize, usize); 2] {
+        [(total.requests, self.max), (total.bytes, self.max_bytes)]
     }
 
     /// What to do about one partition.

@@ -1,7 +1,7 @@
 //! Joins the consumer group: which protocol, which properties, which topics.
 
 use antiphon_common::config::{KafkaSettings, ReplierSettings};
-use antiphon_common::kafka::partition_count;
+use antiphon_common::kafka::{Login, partition_count};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::failures::topics::FailureTopics;
@@ -15,7 +15,7 @@ pub(crate) fn join(
     assignment: Assignment,
     topics: &[String],
     failures: &FailureTopics,
-) -> Result<BaseConsumer<Assignment>, RunError> {
+) -> Result<(BaseConsumer<Assignment>, Login), RunError> {
     let interval = settings.commit_interval_ms.to_string();
     let mut own = vec![
         ("group.id", settings.group.as_str()),
@@ -49,6 +49,7 @@ pub(crate) fn join(
     let observer = assignment.observer.clone();
     let consumer: BaseConsumer<Assignment> =
         config.create_with_context(assignment).map_err(RunError::Client)?;
+    let login = Login::of(kafka, consumer.client()).map_err(RunError::Client)?;
     for topic in topics {
         partition_count(consumer.client(), topic, settings.start_timeout())
             .map_err(|error| RunError::RequestTopic(error.explained_by(&observer)))?;
@@ -65,5 +66,5 @@ pub(crate) fn join(
     }
     let names: Vec<&str> = topics.iter().map(String::as_str).chain(failures.retries()).collect();
     consumer.subscribe(&names).map_err(RunError::Client)?;
-    Ok(consumer)
+    Ok((consumer, login))
 }

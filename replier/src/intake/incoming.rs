@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use antiphon_common::config::ReplierSettings;
 use antiphon_common::wire::{Caps, HeaderFault, Headers, RequestHeaders, RetryHeaders};
-use antiphon_common::{Code, Deadline, Status};
+use antiphon_common::{Code, Deadline, Integrity, SignatureFault, Status};
 use bytes::Bytes;
 use rdkafka::message::{BorrowedMessage, Message};
 
@@ -41,6 +41,8 @@ pub(crate) struct Incoming {
 pub(crate) struct ReplyTo {
     pub(crate) topic: Arc<str>,
     pub(crate) partition: Option<i32>,
+    /// Signs the reply; `None` if replies are not signed.
+    pub(crate) integrity: Option<Arc<Integrity>>,
 }
 
 /// A record that cannot even be answered. It is counted, and kept as a dead letter or passed over.
@@ -50,6 +52,8 @@ pub(crate) enum Rejected {
     Headers(HeaderFault),
     #[error("{0}")]
     ReplyHeaders(HeaderFault),
+    #[error("{0}")]
+    Signature(SignatureFault),
     #[error("the reply topic `{}` is refused: {why}", topic.escape_debug())]
     ReplyTopic { topic: String, why: ReplyRefused },
 }
@@ -60,6 +64,7 @@ impl Rejected {
         match self {
             Self::Headers(_) => "headers",
             Self::ReplyHeaders(_) => "reply_headers",
+            Self::Signature(_) => "signature",
             Self::ReplyTopic { .. } => "reply_topic",
         }
     }
@@ -68,6 +73,7 @@ impl Rejected {
     fn status(&self) -> Status {
         let code = match self {
             Self::Headers(_) | Self::ReplyHeaders(_) => Code::InvalidArgument,
+            Self::Signature(_) => Code::Unauthenticated,
             Self::ReplyTopic { .. } => Code::PermissionDenied,
         };
         Status::new(code, self.to_string())
@@ -83,6 +89,8 @@ pub(crate) struct RecordReader {
     routes: Option<Arc<Routes>>,
     /// The last reply topic that was allowed: most requests name the same one.
     last: Option<Arc<str>>,
+    /// Requests must be signed.
+    integrity: Option<Arc<Integrity>>,
 }
 
 /// A request, before it is known to be taken.
@@ -111,12 +119,18 @@ impl RecordReader {
         settings: ReplierSettings,
         failures: Arc<Failures>,
     ) -> Self {
-        Self { policy, settings, failures, routes: None, last: None }
+        Self { policy, settings, failures, routes: None, last: None, integrity: None }
     }
 
     /// Lets requests through that name no reply topic, if they are for handlers that need none.
     pub(crate) fn with_one_way(self, routes: Arc<Routes>) -> Self {
         Self { routes: Some(routes), ..self }
+    }
+
+    /// Refuses requests, and cancel records, that are not signed with one of these keys; and has the
+    /// replies signed.
+    pub(crate) fn with_integrity(self, integrity: Option<Arc<Integrity>>) -> Self {
+        Self { integrity, ..self }
     }
 
     /// Reads the headers of a record, which may be a request or cancel one.
@@ -127,10 +141,20 @@ impl RecordReader {
         let raw = antiphon_native::headers(record)
             .map_err(|_| Rejected::Headers(HeaderFault::Malformed))?;
         let Caps { mut count, mut bytes } = Caps::default();
-        if self.failures.topics.waiting(record.topic()).is_some() {
+        let waiting = self.failures.topics.waiting(record.topic());
+        if waiting.is_some() {
             (count, bytes) = (count + ADDED.count, bytes + ADDED.bytes);
         }
-        RequestHeaders::read(raw, Caps { count, bytes }).map_err(Rejected::Headers)
+        let headers =
+            RequestHeaders::read(raw, Caps { count, bytes }).map_err(Rejected::Headers)?;
+        if let Some(integrity) = &self.integrity {
+            // A request that waited in a retry topic is signed for the topic that it was sent to.
+            let topic = waiting.map_or(record.topic(), |waiting| &*waiting.of);
+            integrity
+                .check_request(&headers, topic, record.key(), record.payload())
+                .map_err(Rejected::Signature)?;
+        }
+        Ok(headers)
     }
 
     /// Checks a request and copies it: it belongs to a fetch buffer, which must not be held while
@@ -152,7 +176,10 @@ impl RecordReader {
                 let reply_topic = reply_topic.map_err(Rejected::ReplyHeaders)?;
                 let topic = self.allowed(&place.topic, reply_topic)?;
                 let partition = headers.reply_partition().map_err(Rejected::ReplyHeaders)?;
-                (correlation_id, Some(ReplyTo { topic, partition }))
+                (
+                    correlation_id,
+                    Some(ReplyTo { topic, partition, integrity: self.integrity.clone() }),
+                )
             }
         };
         let deadline = headers.deadline(self.settings.max_deadline());

@@ -11,5 +11,7 @@ pub(crate) mod outstanding;
 mod parked;
 pub(crate) mod poll;
 pub(crate) mod reply_to;
+#[cfg(test)]
+mod simulation;
 pub(crate) mod tracker;
 pub(crate) mod watermark;

@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use antiphon_common::config::ReplierSettings;
+use antiphon_common::kafka::Login;
 use antiphon_common::metrics::ReplierMetrics;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -26,6 +28,11 @@ const IDLE_POLL: Duration = Duration::from_millis(50);
 const PAUSED_POLL: Duration = Duration::from_millis(10);
 /// The same while all are, or draining, when progress comes from elsewhere.
 const BUSY_POLL: Duration = Duration::from_millis(2);
+/// How long a replier that holds as much as it may waits before it pauses partitions: a pause throws
+/// away what was read ahead, and a busy replier would spend its time on reading it again.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// How often it looks meanwhile.
+const PATIENT_NAP: Duration = Duration::from_millis(1);
 /// How often offsets are handed to the client, which commits them at its own interval.
 const STORE_EVERY: Duration = Duration::from_millis(50);
 
@@ -35,6 +42,8 @@ const BATCH: usize = 256;
 /// Takes records in and hands requests to the lane.
 pub(crate) struct Intake {
     pub(crate) consumer: Arc<BaseConsumer<Assignment>>,
+    /// What the consumer logs in with.
+    pub(crate) login: Login,
     /// Commits the offsets, if the consumer does not.
     pub(crate) transactions: Option<Transactions>,
     pub(crate) reader: RecordReader,
@@ -59,6 +68,8 @@ struct Course {
     parked: Parked<Box<Incoming>>,
     /// How many partitions are held.
     partitions: usize,
+    /// Since when as much is held as may be, and nothing was paused for it yet.
+    crowded: Option<Instant>,
 }
 
 impl Intake {
@@ -66,14 +77,18 @@ impl Intake {
     /// the drain time; they will be handled again elsewhere.
     pub(crate) fn run(mut self, stop: &Stop) -> Result<usize, KafkaError> {
         let flow = Flow::new(&self.settings);
-        let mut course = Course { flow, parked: Parked::new(), partitions: 0 };
+        let mut course = Course { flow, parked: Parked::new(), partitions: 0, crowded: None };
         let mut stored = Instant::now();
         while !stop.drain.load(Ordering::Relaxed) {
-            self.regulate(&mut course)?;
-            self.take_in(&mut course)?;
+            if self.regulate(&mut course)? {
+                self.take_in(&mut course)?;
+            } else {
+                thread::sleep(PATIENT_NAP);
+            }
             if stored.elapsed() >= STORE_EVERY {
                 stored = Instant::now();
                 self.consumer.context().store_risen(&self.consumer);
+                self.login.follow(self.consumer.client());
                 (self.on_beat)();
                 if self.transactions.as_ref().is_some_and(Transactions::has_ended) {
                     // Nothing could be answered or committed any more.
@@ -129,10 +144,11 @@ impl Intake {
         Ok(())
     }
 
-    /// Pauses partitions of which too much is held, or all, and resumes them later.
-    fn regulate(&self, course: &mut Course) -> Result<(), KafkaError> {
+    /// Pauses partitions of which too much is held, or all, and resumes them later. Says whether
+    /// there is room, or whatever has none is paused.
+    fn regulate(&self, course: &mut Course) -> Result<bool, KafkaError> {
         let context = self.consumer.context();
-        let Course { flow, parked, partitions } = course;
+        let Course { flow, parked, partitions, crowded } = course;
         if context.take_changed() {
             let mut held = HashSet::new();
             context.for_each(|tracker| _ = held.insert(tracker.serial));
@@ -143,6 +159,16 @@ impl Intake {
         let requests = context.outstanding.count().saturating_sub(parked.count());
         let bytes = context.outstanding.bytes();
         let total = Total { requests, bytes, partitions: *partitions };
+        let share = flow.share(*partitions);
+        let mut is_crowded = flow.is_reached(total);
+        context.for_each(|tracker| is_crowded |= tracker.taken() >= share);
+        if !is_crowded {
+            *crowded = None;
+        } else if flow.paused() == 0
+            && crowded.get_or_insert_with(Instant::now).elapsed() < PATIENCE
+        {
+            return Ok(false);
+        }
         let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
         flow.begin(total);
         context.for_each(|tracker| {
@@ -168,7 +194,7 @@ impl Intake {
             let paused = i64::try_from(flow.paused()).unwrap_or(i64::MAX);
             self.metrics.paused_partitions.set(paused);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn drain(self, stop: &Stop) -> usize {

@@ -353,8 +353,11 @@ pub(crate) mod tests {
         let tracker = Tracker::new("t".into(), 0, Outstanding::new(service.metrics.clone()));
         let cancellable = tracker.cancellations.register("id".into());
         tracker.cancellations.cancel(b"id");
-        let reply_to =
-            crate::intake::incoming::ReplyTo { topic: "t.replies".into(), partition: None };
+        let reply_to = crate::intake::incoming::ReplyTo {
+            topic: "t.replies".into(),
+            partition: None,
+            integrity: None,
+        };
         let incoming = Incoming {
             request: request(),
             context: context(None),

@@ -111,7 +111,7 @@ impl Outgoing {
     pub(crate) fn destinations(&self) -> Vec<(ReplyTo, bool)> {
         let before = self.before.iter().rev().map(|forward| {
             let topic = Arc::clone(&forward.topic);
-            (ReplyTo { topic, partition: forward.partition }, false)
+            (ReplyTo { topic, partition: forward.partition, integrity: None }, false)
         });
         let reply = self.reply.iter().map(|reply| (reply.to.reply_to.clone(), true));
         before.chain(reply).collect()
@@ -165,13 +165,13 @@ impl Forward {
 
 impl Reply {
     pub(crate) fn record(&self) -> Record {
-        Record {
-            topic: Arc::clone(&self.to.reply_to.topic),
-            partition: self.to.reply_to.partition,
-            key: self.to.key.clone(),
-            payload: (!self.is_bare()).then(|| self.payload()),
-            headers: self.headers(),
+        let ReplyTo { topic, partition, integrity } = &self.to.reply_to;
+        let (key, payload) = (self.to.key.clone(), (!self.is_bare()).then(|| self.payload()));
+        let mut headers = self.headers();
+        if let Some(integrity) = integrity {
+            headers = integrity.sign_reply(headers, topic, key.as_deref(), payload.as_deref());
         }
+        Record { topic: Arc::clone(topic), partition: *partition, key, payload, headers }
     }
 
     fn headers(&self) -> OwnedHeaders {
@@ -250,7 +250,7 @@ mod tests {
         let taken = tracker.take(0).expect("new");
         let stream = Streamed::new(taken, CancellationToken::new());
         let to = Recipient {
-            reply_to: ReplyTo { topic: "t.replies".into(), partition: None },
+            reply_to: ReplyTo { topic: "t.replies".into(), partition: None, integrity: None },
             correlation_id: "id".into(),
             key: None,
             deadline: Deadline::after(Duration::from_secs(60)),

@@ -178,7 +178,11 @@ impl Acknowledgements {
             Remedy::Resend if reply.is_wanted() => self.send_again(outgoing),
             _ => {
                 self.metrics.reply_failures.inc();
-                self.observer.warn("a reply could not be delivered", error);
+                let what = format!(
+                    "a reply to the topic `{}` could not be delivered",
+                    reply.to.reply_to.topic
+                );
+                self.observer.warn(&what, error);
                 // What would follow in the same stream has no better prospects.
                 outgoing.duty.halt();
                 outgoing.duty.complete();

@@ -107,8 +107,7 @@ impl Session {
             reason = "checked to be 64 bits at compile time"
         )]
         let mut record = BaseRecord::with_opaque_to(question.topic, entry.call() as usize)
-            .payload(question.payload)
-            .headers(headers.write());
+            .payload(question.payload);
         record.key = options.key.as_deref();
         // A partition knows only the requests that were sent to it, so all with one idempotency key
         // go to the same one.
@@ -116,6 +115,12 @@ impl Session {
             record.key = options.idempotency_key.as_deref();
         }
         record.partition = options.partition;
+        let mut block = headers.write();
+        if let Some(integrity) = &self.integrity {
+            let payload = Some(question.payload);
+            block = integrity.sign_request(block, question.topic, record.key, payload);
+        }
+        record = record.headers(block);
         self.producers.send(record, acknowledged).map_err(|error| Failure::not_sent(refusal(error)))
     }
 

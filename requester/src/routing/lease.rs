@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use antiphon_common::InstanceId;
 use antiphon_common::config::KafkaSettings;
-use antiphon_common::kafka::{Observer, partition_count};
+use antiphon_common::kafka::{Login, Observer, partition_count};
 use prometheus::IntGauge;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -79,9 +79,9 @@ impl Lease {
         on_move: impl FnMut(Moved) + Send + 'static,
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let (config, partition) = (config(kafka, &terms.group), terms.partition);
+        let (kafka, partition) = (kafka.clone(), terms.partition);
         let tenant =
-            Tenant { config, terms, partition, leased: 0, on_move, stop: Arc::clone(&stop) };
+            Tenant { kafka, terms, partition, leased: 0, on_move, stop: Arc::clone(&stop) };
         let started = thread::Builder::new().name("antiphon-lease".into());
         let thread = started.spawn(move || tenant.run())?.thread().clone();
         Ok(Self { stop, thread })
@@ -118,7 +118,7 @@ fn config(kafka: &KafkaSettings, group: &str) -> ClientConfig {
 
 /// The lease thread.
 struct Tenant<F> {
-    config: ClientConfig,
+    kafka: KafkaSettings,
     terms: Terms,
     /// The partition in use.
     partition: i32,
@@ -191,17 +191,20 @@ impl<F: FnMut(Moved)> Tenant<F> {
     /// Is a member of the group until something ends that, and then leaves it.
     fn hold(&mut self, joined: &Arc<AtomicBool>) -> End {
         let member = Member::new(self.terms.observer.clone(), Arc::clone(joined));
-        let created = self.config.create_with_context(member);
+        // Made anew each time: the password may be another one.
+        let created = config(&self.kafka, &self.terms.group).create_with_context(member);
         let subscribed = created.and_then(|consumer: BaseConsumer<Member>| {
-            consumer.subscribe(&[&self.terms.topic]).map(|()| consumer)
+            let login = Login::of(&self.kafka, consumer.client())?;
+            consumer.subscribe(&[&self.terms.topic]).map(|()| (consumer, login))
         });
-        let consumer = match subscribed {
-            Ok(consumer) => consumer,
+        let (consumer, mut login) = match subscribed {
+            Ok(made) => made,
             Err(error) => return End::Fatal(error.to_string()),
         };
         // When the assignment is to be looked at, if it is.
         let (mut unsettled, mut told) = (None, false);
         while !self.stopped() {
+            login.follow(consumer.client());
             // A record that was fetched before the pause took hold is dropped here.
             if let Some(Err(error)) = consumer.poll(POLL)
                 && let Some(end) = ending(&consumer, error)

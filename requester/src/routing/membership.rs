@@ -73,6 +73,10 @@ impl ClientContext for Member {
             _ => self.observer.error(error, reason),
         }
     }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.observer.stats_raw(statistics);
+    }
 }
 
 /// How an error ends the membership; `None` if the client gets over it by itself.

@@ -9,6 +9,7 @@ use antiphon_common::wire::{Caps, HeaderFault, ReplyHeaders};
 use antiphon_common::{Code, CorrelationId, Status};
 use bytes::Bytes;
 use prometheus::IntGauge;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 
 use super::inbox::Inbox;
@@ -16,6 +17,7 @@ use super::lease::Moved;
 use super::reply_partitions::ReplyPartitions;
 use super::retiring::Retiring;
 use crate::call::{CallErrorKind, Failure, Reply};
+use crate::guard::ReplyGuard;
 use crate::table::{Answered, Calls, Ended, Piece};
 
 /// How long one poll waits: the bound on how late the thread sees that the requester is closed.
@@ -36,6 +38,7 @@ pub(crate) struct Reader {
     retiring: Retiring,
     /// Calls take large payloads out of a store.
     redeems: bool,
+    guard: Option<ReplyGuard>,
     /// The number of partitions that are read, as the gauge has it.
     reading: Reading,
 }
@@ -71,8 +74,14 @@ impl Reader {
             behind: None,
             retiring: Retiring::default(),
             redeems,
+            guard: None,
             reading,
         }
+    }
+
+    /// Lets only signed replies complete calls.
+    pub(crate) fn guarded(self, guard: Option<ReplyGuard>) -> Self {
+        Self { guard, ..self }
     }
 
     /// Reads until the requester is closed.
@@ -87,6 +96,10 @@ impl Reader {
                     Some(Ok(record)) => {
                         note(&mut read, &record);
                         batch.extend(self.take(&record));
+                    }
+                    // It joins no group, so what it may not do with one does not matter.
+                    Some(Err(error)) if is_about_group(&error) => {
+                        tracing::debug!(%error, "told of a group that is not joined");
                     }
                     Some(Err(error)) => {
                         self.partitions.observer().warn("cannot read replies", &error);
@@ -124,6 +137,9 @@ impl Reader {
         };
         match CorrelationId::from_bytes(echoed) {
             Some(id) if id.instance() == self.calls.instance() => {
+                if self.guard.as_ref().is_some_and(|guard| !guard.admits(record, &headers)) {
+                    return None;
+                }
                 let call = id.call();
                 let to = self.calls.answered(call)?;
                 let ended = ended(record, &mut headers).and_then(|reply| self.readable(reply, &to));
@@ -160,6 +176,7 @@ impl Reader {
 
     /// Follows the lease and the growth of the topic.
     fn tend(&mut self) {
+        self.partitions.follow_login();
         let moved = self.moves.as_ref().and_then(|moves| moves.try_iter().last());
         if let Some(moved) = moved.or_else(|| self.behind.take()) {
             self.follow(moved);
@@ -222,6 +239,10 @@ impl Drop for Reading {
     fn drop(&mut self) {
         self.gauge.sub(self.count);
     }
+}
+
+fn is_about_group(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed)
 }
 
 /// Keeps the offset behind a record, per partition; there are a few at most.

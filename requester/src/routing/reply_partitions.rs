@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use antiphon_common::InstanceId;
 use antiphon_common::config::{KafkaSettings, ReplyPartition};
-use antiphon_common::kafka::{Observer, partition_count};
+use antiphon_common::kafka::{Login, Observer, partition_count};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -20,6 +20,7 @@ const LOOK_FOR: Duration = Duration::from_millis(500);
 /// A consumer whose position in the reply topic is fixed.
 pub(crate) struct ReplyPartitions {
     consumer: BaseConsumer<Observer>,
+    login: Login,
     observer: Observer,
     topic: String,
     /// Partitions and the offsets they were first read from.
@@ -55,6 +56,7 @@ impl ReplyPartitions {
         ]);
         let consumer: BaseConsumer<Observer> =
             config.create_with_context(observer.clone()).map_err(BuildError::Client)?;
+        let login = Login::of(kafka, consumer.client()).map_err(BuildError::Client)?;
         let count = partition_count(consumer.client(), topic, left())
             .map_err(|error| BuildError::ReplyTopic(error.explained_by(observer)))?;
         let chosen = match routing {
@@ -77,7 +79,12 @@ impl ReplyPartitions {
         let list = positions(&topic, &starts).map_err(BuildError::Client)?;
         consumer.assign(&list).map_err(BuildError::Client)?;
         let (observer, looked) = (observer.clone(), Instant::now());
-        Ok(Self { consumer, observer, topic, starts, chosen, count, looked })
+        Ok(Self { consumer, login, observer, topic, starts, chosen, count, looked })
+    }
+
+    /// Takes over a new password or token.
+    pub(crate) fn follow_login(&mut self) {
+        self.login.follow(self.consumer.client());
     }
 
     pub(crate) fn consumer(&self) -> &BaseConsumer<Observer> {

@@ -14,6 +14,7 @@ use super::lease::{Lease, Moved, Terms};
 use super::reader::Reader;
 use super::reply_partitions::ReplyPartitions;
 use crate::build_error::BuildError;
+use crate::guard::ReplyGuard;
 use crate::table::Calls;
 
 /// How long a lazy start waits before it tries again.
@@ -28,6 +29,8 @@ pub(crate) struct Replies {
     pub(crate) calls: Arc<Calls>,
     /// Calls take large payloads out of a store.
     pub(crate) redeems: bool,
+    /// Only signed replies count.
+    pub(crate) guard: Option<ReplyGuard>,
 }
 
 /// Reads replies on the current thread until the requester is closed. Says through `positioned`
@@ -46,8 +49,10 @@ pub(crate) fn read_replies(replies: &Replies, positioned: oneshot::Sender<Result
         Some((lease, moves)) => (Some(lease), Some(moves)),
         None => (None, None),
     };
-    let Replies { inbox, calls, redeems, .. } = replies;
-    Reader::new(partitions, inbox.clone(), calls.clone(), moves, *redeems).run();
+    let Replies { inbox, calls, redeems, guard, .. } = replies;
+    Reader::new(partitions, inbox.clone(), calls.clone(), moves, *redeems)
+        .guarded(guard.clone())
+        .run();
     drop(lease);
 }
 

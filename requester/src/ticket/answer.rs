@@ -6,6 +6,7 @@ use bytes::Bytes;
 use rdkafka::message::{BorrowedMessage, Message};
 
 use crate::call::{CallErrorKind, Failure, Reply};
+use crate::guard::ReplyGuard;
 
 /// What a kept answer costs beside its bytes.
 const OVERHEAD: usize = 256;
@@ -23,9 +24,15 @@ impl Answer {
     /// Reads a record; `None` if it is not the first reply to a request.
     ///
     /// It need not be the reply to a request of this instance: tickets outlive instances.
-    pub(super) fn read(record: &BorrowedMessage<'_>) -> Option<(CorrelationId, Self)> {
+    pub(super) fn read(
+        record: &BorrowedMessage<'_>,
+        guard: Option<&ReplyGuard>,
+    ) -> Option<(CorrelationId, Self)> {
         let headers = antiphon_native::headers(record).ok()?;
         let mut headers = ReplyHeaders::read(headers, Caps::default()).ok()?;
+        if guard.is_some_and(|guard| !guard.admits(record, &headers)) {
+            return None;
+        }
         let id = CorrelationId::from_bytes(headers.correlation_id().ok()?)?;
         // Of a stream of replies the first one counts.
         let position = headers.position().ok()?;

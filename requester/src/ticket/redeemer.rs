@@ -16,6 +16,7 @@ use super::scanner::{Plan, Scanner};
 use super::search::{Ending, Sought};
 use super::{Ticket, TicketError, TicketKey};
 use crate::call::{CallErrorKind, Failure, Reply};
+use crate::guard::ReplyGuard;
 
 /// How many bytes of replies are kept for tickets that come later.
 const INDEX_BYTES: usize = 64 << 20;
@@ -46,9 +47,10 @@ impl Redeemer {
         key: Option<TicketKey>,
         patience: Duration,
         scans: IntCounter,
+        guard: Option<ReplyGuard>,
     ) -> Self {
         let (topic, index_bytes, idle) = (reply_topic, INDEX_BYTES, IDLE);
-        Self::planned(Plan { kafka, topic, index_bytes, idle, scans }, key, patience)
+        Self::planned(Plan { kafka, topic, index_bytes, idle, scans, guard }, key, patience)
     }
 
     pub(super) fn planned(plan: Plan, key: Option<TicketKey>, patience: Duration) -> Self {

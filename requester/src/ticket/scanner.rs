@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use antiphon_common::config::KafkaSettings;
-use antiphon_common::kafka::{Observer, partition_count};
+use antiphon_common::kafka::{Login, Observer, partition_count};
 use prometheus::IntCounter;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -16,6 +16,7 @@ use super::answer::Answer;
 use super::index::Ends;
 use super::mailbox::{Mailbox, Sink};
 use super::search::Search;
+use crate::guard::ReplyGuard;
 
 /// How long one poll waits while somebody waits: the bound on how late a new question is seen.
 const POLL: Duration = Duration::from_millis(10);
@@ -41,6 +42,8 @@ pub(super) struct Plan {
     pub(super) idle: Duration,
     /// Counts the scans that were started.
     pub(super) scans: IntCounter,
+    /// Only signed replies count.
+    pub(super) guard: Option<ReplyGuard>,
 }
 
 /// Everything that the thread owns.
@@ -171,7 +174,8 @@ impl Scanner {
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Ok(record)) => {
-                    jumped |= take(&mut self.search, &mut self.moved, &record);
+                    jumped |=
+                        take(&mut self.search, &mut self.moved, &record, self.plan.guard.as_ref());
                 }
                 Some(Err(error)) => fault(self, error),
             }
@@ -232,9 +236,10 @@ fn take(
     search: &mut Search<Answer, Sink>,
     moved: &mut HashMap<i32, Instant>,
     record: &BorrowedMessage<'_>,
+    guard: Option<&ReplyGuard>,
 ) -> bool {
     let (partition, offset) = (record.partition(), record.offset());
-    let reply = Answer::read(record).map(|(id, answer)| (id, answer.size(), answer));
+    let reply = Answer::read(record, guard).map(|(id, answer)| (id, answer.size(), answer));
     search.read(partition, offset, reply);
     moved.insert(partition, Instant::now());
     search.position(partition).is_some_and(|position| position > offset + 1)
@@ -281,7 +286,9 @@ fn consumer(kafka: &KafkaSettings) -> KafkaResult<BaseConsumer<Observer>> {
     config.set("enable.auto.commit", "false");
     config.set("enable.partition.eof", "true");
     config.set("client.rack", "");
-    config.create_with_context(Observer::default())
+    let consumer: BaseConsumer<Observer> = config.create_with_context(Observer::default())?;
+    Login::of(kafka, consumer.client())?;
+    Ok(consumer)
 }
 
 fn unix_now() -> u64 {

@@ -40,7 +40,7 @@ impl World {
 
     pub(super) fn planned(&self, index_bytes: usize, idle: Duration) -> Redeemer {
         let (kafka, scans) = (settings(&self.broker), self.scans.clone());
-        let plan = Plan { kafka, topic: TOPIC.to_owned(), index_bytes, idle, scans };
+        let plan = Plan { kafka, topic: TOPIC.to_owned(), index_bytes, idle, scans, guard: None };
         Redeemer::planned(plan, None, LONG)
     }
 

@@ -56,6 +56,12 @@ impl KafkaBuilder {
         self
     }
 
+    /// Adds a listener on `localhost` to a cluster of one node. Its protocol is a property.
+    pub(crate) fn listener(mut self, name: &str, port: u16) -> Self {
+        self.settings.listeners.push((name.to_owned(), port));
+        self
+    }
+
     /// Makes the cluster notice a lost node within about two seconds instead of about nine. Leave it
     /// out to see what users of a default cluster see.
     pub fn fast_failover(mut self) -> Self {

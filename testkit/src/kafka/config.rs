@@ -20,6 +20,8 @@ pub(super) struct NodePorts {
 pub(super) struct Settings {
     pub(super) fast_failover: bool,
     pub(super) benchmark: bool,
+    /// More listeners of a single node, on `localhost`, by name and port.
+    pub(super) listeners: Vec<(String, u16)>,
     /// Added last: they replace what is set here.
     pub(super) properties: BTreeMap<String, String>,
 }
@@ -75,7 +77,13 @@ pub(super) fn node_properties(
         .enumerate()
         .map(|(index, ports)| format!("{}@127.0.0.1:{}", index + 1, ports.controllers))
         .collect();
-    let clients = format!("PLAINTEXT://127.0.0.1:{}", own.clients);
+    let more = |host: &str| {
+        let listeners = settings.listeners.iter();
+        listeners.map(|(name, port)| format!(",{name}://{host}:{port}")).collect::<String>()
+    };
+    let plain = format!("PLAINTEXT://127.0.0.1:{}", own.clients);
+    // Certificates are for host names.
+    let (clients, advertised) = (plain.clone() + &more("127.0.0.1"), plain + &more("localhost"));
     let controllers = format!("CONTROLLER://127.0.0.1:{}", own.controllers);
     let replicas = ports.len().min(3).to_string();
     // Two of three replicas suffice, so that a cluster of three goes on with one node down.
@@ -86,7 +94,7 @@ pub(super) fn node_properties(
         ("node.id", &node.to_string()),
         ("controller.quorum.voters", &voters.join(",")),
         ("listeners", &format!("{clients},{controllers}")),
-        ("advertised.listeners", &clients),
+        ("advertised.listeners", &advertised),
         ("controller.listener.names", "CONTROLLER"),
         ("log.dirs", &data.display().to_string()),
         ("default.replication.factor", &replicas),

@@ -2,6 +2,7 @@
 
 mod admin;
 mod builder;
+mod certificates;
 mod config;
 mod jars;
 mod java;
@@ -10,6 +11,7 @@ mod log;
 mod node;
 mod ports;
 mod ready;
+mod secured;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 pub use builder::KafkaBuilder;
+pub use secured::SecuredKafka;
 
 use config::NodePorts;
 use node::{Launch, Node};

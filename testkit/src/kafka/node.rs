@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -18,6 +19,10 @@ const FORMAT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long a node may take to shut down in good order.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the threads of a node may take to stand still. It takes them far less than a second.
+const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// How to run a Java program of Kafka: the same for all nodes.
 #[derive(Debug)]
@@ -153,7 +158,9 @@ impl Node {
     }
 
     pub(super) fn pause(&mut self) -> Result<(), TestkitError> {
-        self.running("pause")?.signal(Signal::STOP).map_err(self.io("pause"))?;
+        let process = self.running("pause")?;
+        let frozen = process.signal(Signal::STOP).and_then(|()| stopped(process.id()));
+        frozen.map_err(self.io("pause"))?;
         self.paused = true;
         Ok(())
     }
@@ -181,4 +188,29 @@ impl Node {
     fn io(&self, doing: &str) -> impl FnOnce(io::Error) -> TestkitError + use<> {
         TestkitError::io(format!("{doing} node {}", self.id))
     }
+}
+/// Waits until each thread of a process stands still. A signal is only sent by then: on a busy
+/// machine threads that are amid a system call finish it first, and answer one more request.
+fn stopped(process: u32) -> io::Result<()> {
+    let until = Instant::now() + FREEZE_TIMEOUT;
+    while !is_stopped(process)? {
+        if Instant::now() > until {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "its threads go on"));
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+    Ok(())
+}
+
+/// Whether all threads are stopped, by the third field of `/proc/<pid>/task/<tid>/stat` (proc(5)).
+fn is_stopped(process: u32) -> io::Result<bool> {
+    for task in fs::read_dir(format!("/proc/{process}/task"))? {
+        let Ok(stat) = fs::read_to_string(task?.path().join("stat")) else { continue };
+        // The name, in parentheses, may contain anything.
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+        if !state.is_some_and(|state| state.starts_with('T')) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

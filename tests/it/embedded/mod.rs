@@ -1,6 +1,7 @@
 //! Tests against the embedded broker. Each test has a broker of its own.
 
 mod adaptive;
+mod attacks;
 mod blocking;
 mod callbacks;
 mod cancellation;

@@ -29,7 +29,12 @@ async fn a_request_in_doubt_is_made_again_only_if_it_is_idempotent() {
     broker.pause(1).unwrap();
     for call in [once().send(), twice().send()] {
         let error = bounded("a call", call).await.expect_err("the broker is frozen");
-        assert!(matches!(error.kind(), CallErrorKind::Produce(_)), "{error}");
+        assert!(
+            matches!(error.kind(), CallErrorKind::Produce(_)),
+            "{error}, attempts {} and {}",
+            of_once.attempts.get(),
+            of_twice.attempts.get()
+        );
         assert_eq!(error.outcome(), Outcome::Unknown);
     }
     assert_eq!((of_once.attempts.get(), of_twice.attempts.get()), (0, 1));

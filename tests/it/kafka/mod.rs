@@ -16,6 +16,7 @@ mod outage;
 mod protocols;
 mod rebalance;
 mod replies;
+mod secured;
 mod tickets;
 mod transactions;
 mod unacknowledged;

@@ -76,8 +76,11 @@ impl Blame<'_> {
     /// The reply can never be delivered; the rest of the request goes on.
     pub(super) fn give_up(&self, outgoing: &mut Outgoing, code: Option<RDKafkaErrorCode>) -> Fate {
         self.metrics.reply_failures.inc();
-        self.observer.warn("a reply could not be delivered", &Code(code));
-        outgoing.reply = None;
+        if let Some(reply) = outgoing.reply.take() {
+            let topic = &reply.to.reply_to.topic;
+            let what = format!("a reply to the topic `{topic}` could not be delivered");
+            self.observer.warn(&what, &Code(code));
+        }
         // What would follow in the same stream has no better prospects.
         outgoing.duty.halt();
         Fate::Changed
@@ -120,7 +123,7 @@ mod tests {
         let tracker = Tracker::new("t".into(), 0, Outstanding::new(ReplierMetrics::new()));
         let for_so_long = Duration::from_secs(if wanted { 60 } else { 0 });
         let to = Recipient {
-            reply_to: ReplyTo { topic: "t.replies".into(), partition: None },
+            reply_to: ReplyTo { topic: "t.replies".into(), partition: None, integrity: None },
             correlation_id: "id".into(),
             key: None,
             deadline: Deadline::after(for_so_long),

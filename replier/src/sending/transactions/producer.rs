@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use antiphon_common::InstanceId;
 use antiphon_common::config::{KafkaSettings, ReplierSettings};
-use antiphon_common::kafka::Observer;
+use antiphon_common::kafka::{Login, Observer};
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -28,6 +28,7 @@ const LOOK_FOR: Duration = Duration::from_secs(2);
 
 /// What producers are made of, one after the other.
 pub(super) struct Terms {
+    kafka: KafkaSettings,
     config: ClientConfig,
     pub(super) observer: Observer,
     /// How long each call may take.
@@ -37,6 +38,7 @@ pub(super) struct Terms {
 /// One producer of a transactional id.
 pub(super) struct TransactionalProducer {
     inner: BaseProducer<Deliveries>,
+    login: Login,
 }
 
 /// A call that failed.
@@ -82,15 +84,22 @@ impl Terms {
         // Under either name a record may take no longer than the transaction.
         config.remove("delivery.timeout.ms");
         config.set("message.timeout.ms", timeout.to_string());
-        Self { config, observer, patience: Duration::from_millis(timeout) }
+        let (kafka, patience) = (kafka.clone(), Duration::from_millis(timeout));
+        Self { kafka, config, observer, patience }
     }
 
     /// Makes a producer. It fences all earlier ones of its id and ends their last transaction.
     pub(super) fn make(&self, by: Instant) -> Result<TransactionalProducer, Fault> {
         let deliveries = Deliveries { observer: self.observer.clone(), refused: Mutex::default() };
-        let made: KafkaResult<_> = self.config.create_with_context(deliveries);
-        let inner = made.map_err(|error| Fault::of(Step::Init, &error))?;
-        let producer = TransactionalProducer { inner };
+        let mut config = self.config.clone();
+        if let Some(password) = self.kafka.password() {
+            // The one of the start may have been replaced.
+            config.set("sasl.password", password);
+        }
+        let made: KafkaResult<BaseProducer<_>> = config.create_with_context(deliveries);
+        let made = made.and_then(|inner| Ok((Login::of(&self.kafka, inner.client())?, inner)));
+        let (login, inner) = made.map_err(|error| Fault::of(Step::Init, &error))?;
+        let producer = TransactionalProducer { inner, login };
         let initialized =
             producer.resume(Step::Init, by, |left| producer.inner.init_transactions(left));
         match initialized {
@@ -171,7 +180,8 @@ impl TransactionalProducer {
     }
 
     /// Takes reports and log lines while there is nothing to send.
-    pub(super) fn tend(&self) {
+    pub(super) fn tend(&mut self) {
+        self.login.follow(self.inner.client());
         self.inner.poll(Duration::ZERO);
     }
 

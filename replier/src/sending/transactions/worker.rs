@@ -129,7 +129,7 @@ impl Worker {
                 Message::End(by) => self.end_by = Some(self.end_by.map_or(by, |old| old.min(by))),
             }
         }
-        if let Some(producer) = &self.producer {
+        if let Some(producer) = &mut self.producer {
             producer.tend();
         }
     }

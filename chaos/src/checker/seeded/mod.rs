@@ -1,0 +1,115 @@
+//! Histories that are good, and the same with one thing wrong: each must be found by its name, and
+//! nothing else with it.
+
+mod story;
+mod wrongs;
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::{Guarantee, Verdict, check};
+use crate::history::History;
+use story::{Odd, Story};
+use wrongs::WRONGS;
+
+fn judge(story: &Story) -> Verdict {
+    check(&History::of(story.events.clone()), &story.limits)
+}
+
+fn broken(verdict: &Verdict) -> Vec<Guarantee> {
+    verdict.broken.keys().copied().collect()
+}
+
+fn odds() -> impl Strategy<Value = Vec<Odd>> {
+    let odd = prop_oneof![Just(Odd::NotSent), Just(Odd::Expired), Just(Odd::Rejected)];
+    prop::collection::vec(odd, 1..8)
+}
+
+#[test]
+fn each_guarantee_is_broken_by_something() {
+    let seeded: BTreeSet<_> = WRONGS.iter().map(|wrong| wrong.breaks).collect();
+    assert_eq!(seeded, BTreeSet::from(Guarantee::ALL));
+}
+
+#[test]
+fn each_wrong_is_found_by_name_with_records_that_show_it() {
+    let good = Story::new(&[Odd::NotSent, Odd::Expired, Odd::Rejected], 1);
+    let verdict = judge(&good);
+    assert_eq!(verdict.violations, [], "the story is good before anything is wrong with it");
+    for wrong in WRONGS {
+        let mut story = good.clone();
+        (wrong.make)(&mut story, 17);
+        let verdict = judge(&story);
+        assert_eq!(broken(&verdict), [wrong.breaks], "{}: {:?}", wrong.what, verdict.violations);
+        for violation in &verdict.violations {
+            assert!(!violation.records.is_empty(), "{}: no record", wrong.what);
+        }
+    }
+}
+
+#[test]
+fn a_good_story_is_counted_as_it_was() {
+    let verdict = judge(&Story::new(&[Odd::NotSent, Odd::Expired, Odd::Rejected], 1));
+    let counts = &verdict.counts;
+    assert_eq!((counts.requests, counts.lost, counts.cross_talk), (351, 0, 0));
+    // The one of the replier that was killed after its effect.
+    assert_eq!(counts.duplicates, 1);
+    assert_eq!(counts.answered + counts.errors.values().sum::<usize>(), 351);
+    let fault = &verdict.faults[0];
+    assert_eq!((fault.row.as_str(), fault.steady_per_s, fault.recovery_us), ("1", 45, Some(0)));
+    assert!(fault.requests > 150 && fault.requests < 351, "{fault:?}");
+    assert_eq!(
+        verdict.not_judged,
+        ["G7: dedupe is off, so duplicates are counted only", "G8: replies are not transactional"]
+    );
+}
+
+#[test]
+fn a_process_that_was_stopped_or_starved_may_be_late() {
+    for (stopped, is_excused) in [(0, false), (90_000, false), (150_000, true)] {
+        let mut story = Story::new(&[Odd::Rejected], 1);
+        wrongs::end_late(&mut story, 17);
+        story.starve_requester(17, stopped);
+        assert_eq!(broken(&judge(&story)).is_empty(), is_excused, "{stopped} us");
+    }
+}
+
+#[test]
+fn of_a_killed_requester_only_calls_past_their_deadline_are_held_against_it() {
+    for (killed_after_ms, is_good) in [(900, true), (1_050, true), (1_200, false)] {
+        let story = story::cut_off(killed_after_ms);
+        let found = broken(&judge(&story));
+        assert_eq!(found.is_empty(), is_good, "{killed_after_ms} ms: {found:?}");
+    }
+}
+
+#[test]
+fn a_request_that_nobody_has_come_to_is_not_lost() {
+    let story = story::unread();
+    let verdict = judge(&story);
+    assert_eq!(broken(&verdict), []);
+    assert_eq!((verdict.counts.lost, verdict.counts.unread), (0, 1));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_good_story_breaks_nothing(odds in odds(), pace in 1_u64..4) {
+        prop_assert_eq!(judge(&Story::new(&odds, pace)).violations, []);
+    }
+
+    #[test]
+    fn of_any_good_story_with_one_wrong_precisely_that_is_found(
+        odds in odds(),
+        pace in 1_u64..4,
+        wrong in prop::sample::select(WRONGS),
+        pick in 5_usize..300,
+    ) {
+        let mut story = Story::new(&odds, pace);
+        (wrong.make)(&mut story, pick);
+        let verdict = judge(&story);
+        prop_assert_eq!(broken(&verdict), [wrong.breaks], "{}: {:?}", wrong.what, verdict.violations);
+    }
+}

@@ -1,0 +1,229 @@
+//! The fault matrix: each row steady, faulty, healed and recovered, and judged by its histories.
+
+mod row;
+mod rows;
+pub(crate) mod soak;
+mod stage;
+mod witness;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use antiphon_chaos::checker::{Limits, Verdict, check};
+use antiphon_chaos::history::{Class, History, Kind};
+use antiphon_testkit::{TestBroker, TopicSpec};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use crate::report::{self, Part};
+use crate::{Outcome, judged};
+use row::Row;
+use stage::{Setup, Stage};
+use witness::Witness;
+
+const PARTITIONS: i32 = 4;
+const STEADY: Duration = Duration::from_secs(5);
+const RECOVERY: Duration = Duration::from_secs(30);
+/// At least so long the load goes on after the healing.
+const AFTER: Duration = Duration::from_secs(4);
+const STARTED: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Which rows, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The numbers of the rows, separated by commas; all if there are none.
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<u32>,
+    /// How soon brokers notice that one is lost.
+    #[arg(long, value_enum, default_value_t = Settings::Fast)]
+    settings: Settings,
+    /// Writes the figures here too, as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Keeps the histories in this folder, one folder for each row.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Writes a page with a timeline of each row to this file.
+    #[arg(long)]
+    report: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Settings {
+    /// Within about two seconds.
+    Fast,
+    /// As Kafka does it by default: about nine.
+    Default,
+}
+
+/// Runs the rows, prints a line for each, and fails if one came out otherwise than expected.
+pub(crate) fn run(options: &Options) -> Outcome {
+    let mut rows = rows::all();
+    if let Some(unknown) =
+        options.rows.iter().find(|number| rows.iter().all(|row| row.number != **number))
+    {
+        return Err(format!("--rows: there is no row {unknown} to run; see docs/chaos.md").into());
+    }
+    rows.retain(|row| options.rows.is_empty() || options.rows.contains(&row.number));
+    let scratch = tempfile::tempdir()?;
+    let folder = options.out.clone().unwrap_or_else(|| scratch.path().to_owned());
+    eprintln!("chaos: three brokers start");
+    let broker = start(options.settings)?;
+    println!(
+        "{:>3} {:<50} {:>8} {:>8} {:>5} {:>6} {:>5} {:>6} {:>8} {:>8} verdict",
+        "row",
+        "fault",
+        "requests",
+        "acked",
+        "lost",
+        "crossed",
+        "twice",
+        "errors",
+        "stall/ms",
+        "back/ms"
+    );
+    let (mut failed, mut results, mut parts) = (0, Vec::new(), Vec::new());
+    for row in &rows {
+        eprintln!("chaos: row {}: {}", row.number, row.name);
+        let ended = perform(row, &broker, &folder);
+        let (verdict, wrong) = match ended {
+            Ok(verdict) => {
+                let wrong = row.judge(&verdict);
+                (Some(verdict), wrong)
+            }
+            Err(error) => (None, vec![error.to_string()]),
+        };
+        failed += usize::from(!wrong.is_empty());
+        line(row, verdict.as_ref(), &wrong);
+        if let Some(broken) = verdict.as_ref().filter(|verdict| !verdict.is_good()) {
+            judged::tell(broken, &mut std::io::stderr())?;
+        }
+        results.push(json!({
+            "row": row.number, "fault": row.name, "verdict": verdict, "wrong": wrong,
+        }));
+        let name = format!("{} {}", row.number, row.name);
+        parts.push(Part { name, verdict, wrong });
+    }
+    for (rows, why) in rows::UNTESTED {
+        println!("untested: row {rows}: {why}");
+    }
+    println!("{} passed, {failed} failed", rows.len() - failed);
+    if let Some(path) = &options.json {
+        let untested: Vec<_> =
+            rows::UNTESTED.iter().map(|(rows, why)| json!({ "rows": rows, "why": why })).collect();
+        let all = json!({ "rows": results, "untested": untested });
+        File::create(path)?.write_all(serde_json::to_string_pretty(&all)?.as_bytes())?;
+    }
+    if let Some(path) = &options.report {
+        File::create(path)?.write_all(report::page(&parts, rows::UNTESTED).as_bytes())?;
+    }
+    if failed == 0 { Ok(()) } else { Err(format!("{failed} rows failed").into()) }
+}
+
+fn start(settings: Settings) -> Outcome<TestBroker> {
+    // Leaders return to where they should be by themselves, and soon.
+    let builder = TestBroker::kafka()
+        .brokers(3)
+        .property("leader.imbalance.check.interval.seconds", "5")
+        .property("leader.imbalance.per.broker.percentage", "0");
+    let builder = if settings == Settings::Fast { builder.fast_failover() } else { builder };
+    Ok(builder.start()?)
+}
+
+fn perform(row: &Row, broker: &TestBroker, folder: &Path) -> Outcome<Verdict> {
+    for node in 1..=3 {
+        if !broker.is_running(node)? {
+            // An earlier row failed amid its fault.
+            broker.restart(node)?;
+        }
+    }
+    let topic = format!("chaos-{}", row.number);
+    let folder = folder.join(&topic);
+    fs::create_dir_all(&folder)?;
+    broker.create_topic_with(&TopicSpec::new(&topic).partitions(PARTITIONS))?;
+    broker.create_topic_with(&TopicSpec::new(format!("{topic}.replies")))?;
+    let witness = Witness::start(&folder, broker.bootstrap(), &topic, PARTITIONS)?;
+    let mut setup = Setup::default();
+    (row.setup)(&mut setup);
+    let (number, limits) = (row.number.to_string(), row.limits(&topic));
+    let mut stage = Stage::new(broker, folder.clone(), topic, number, setup)?;
+    for _ in 0..stage.setup.repliers {
+        stage.add_replier()?;
+    }
+    until(STARTED, "the repliers to start", || count(&folder, "replier-2", is_started))?;
+    stage.add_requester()?;
+    until(STARTED, "an answer", || count(&folder, "requester-3", is_answer))?;
+    sleep(STEADY);
+    stage.fault(row.name)?;
+    let faulty = (row.fault)(&mut stage);
+    stage.healed()?;
+    faulty?;
+    sleep(AFTER);
+    let until = Instant::now() + RECOVERY;
+    while Instant::now() < until {
+        // What has not ended yet is not judged yet.
+        let so_far = Limits { is_complete: false, ..limits.clone() };
+        let verdict = check(&History::read(&folder)?, &so_far);
+        if verdict.faults.iter().all(|fault| fault.is_recovered) {
+            break;
+        }
+        sleep(LOOK_AGAIN);
+    }
+    stage.check_alive()?;
+    stage.stop_asking()?;
+    stage.stop_repliers()?;
+    witness.finish()?;
+    judged::judge(&folder, &limits)
+}
+
+fn is_started(kind: &Kind) -> bool {
+    matches!(kind, Kind::Started)
+}
+
+fn is_answer(kind: &Kind) -> bool {
+    matches!(kind, Kind::Ok { .. })
+}
+
+/// Whether a process has written such an event.
+fn count(folder: &Path, process: &str, is: fn(&Kind) -> bool) -> bool {
+    History::read(folder).is_ok_and(|history| {
+        history.events().iter().any(|event| event.process == process && is(&event.event))
+    })
+}
+
+fn until(limit: Duration, what: &str, is: impl Fn() -> bool) -> Outcome {
+    let end = Instant::now() + limit;
+    while !is() {
+        if Instant::now() > end {
+            return Err(format!("waited {limit:?} for {what}").into());
+        }
+        sleep(LOOK_AGAIN);
+    }
+    Ok(())
+}
+
+fn line(row: &Row, judged: Option<&Verdict>, wrong: &[String]) {
+    let said = if wrong.is_empty() { "ok".to_owned() } else { wrong.join("; ") };
+    let (number, name) = (row.number, row.name);
+    let Some(Verdict { counts, faults, .. }) = judged else {
+        return println!("{number:>3} {name:<50} did not come to its end: {said}");
+    };
+    let back = faults.first().and_then(|fault| fault.recovery_us);
+    let back = back.map_or_else(|| "never".to_owned(), |us| (us / 1_000).to_string());
+    let count = |class| counts.errors.get(&class).copied().unwrap_or_default();
+    let errors = [Class::NotSent, Class::Unknown, Class::Executed].map(count);
+    println!(
+        "{number:>3} {name:<50} {:>8} {:>8} {:>5} {:>6} {:>6} {:>6} {:>8} {back:>8} {said}",
+        counts.requests,
+        counts.acknowledged,
+        counts.lost,
+        counts.cross_talk,
+        counts.duplicates,
+        errors.iter().sum::<usize>(),
+        counts.longest_stall_us / 1_000,
+    );
+}

@@ -1,0 +1,144 @@
+//! What a row of the matrix is: a fault, what it needs, and what may come of it.
+
+use antiphon_chaos::checker::{Limits, Verdict};
+use antiphon_chaos::history::{Class, Gauge};
+
+use super::stage::{Setup, Stage};
+use crate::Outcome;
+
+/// A row.
+pub(super) struct Row {
+    pub(super) number: u32,
+    pub(super) name: &'static str,
+    pub(super) setup: fn(&mut Setup),
+    /// Injects and heals.
+    pub(super) fault: fn(&mut Stage<'_>) -> Outcome,
+    pub(super) errors: Errors,
+    pub(super) duplicates: bool,
+}
+
+/// Whether calls may end, or must end, with errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Errors {
+    /// Every call is answered.
+    None,
+    /// Calls may end with typed errors.
+    Allowed,
+    /// Some must: a fault that nobody notices was none.
+    Some,
+    /// Some must, and all of those that were not sent are told so.
+    NotSent,
+}
+
+impl Row {
+    /// What a row of this kind is judged by.
+    pub(super) fn limits(&self, topic: &str) -> Limits {
+        // The defaults of the settings that cap them, or of what such a process takes, with room.
+        let requester = Gauge {
+            in_flight: Some(1_000_000),
+            memory_bytes: Some(256 << 20),
+            fds: Some(100),
+            ..Gauge::default()
+        };
+        let replier = Gauge { in_flight: Some(20_000), ..requester };
+        Limits {
+            caps: [("requester".to_owned(), requester), ("replier".to_owned(), replier)].into(),
+            // What was handled may have to be handled again where the row says so.
+            clean_drain: !self.duplicates,
+            reply_topics: vec![format!("{topic}.replies")],
+            ..Limits::default()
+        }
+    }
+
+    /// What is wrong with this verdict; nothing if the row came out as it should.
+    pub(super) fn judge(&self, verdict: &Verdict) -> Vec<String> {
+        let mut wrong: Vec<String> = verdict
+            .broken
+            .iter()
+            .map(|(guarantee, count)| format!("{count} violations of {guarantee}"))
+            .collect();
+        let counts = &verdict.counts;
+        let mut none = |count: usize, what: &str| {
+            if count > 0 {
+                wrong.push(format!("{count} {what}"));
+            }
+        };
+        if !self.duplicates {
+            none(counts.duplicates, "handled twice");
+        }
+        let not_sent = counts.errors.get(&Class::NotSent).copied().unwrap_or_default();
+        let failed: usize = counts.errors.values().sum();
+        match self.errors {
+            Errors::None => none(failed, "errors"),
+            Errors::Allowed => {}
+            Errors::Some => none(usize::from(failed == 0), "fault that nobody noticed"),
+            Errors::NotSent => none(usize::from(not_sent == 0), "fault without `NotSent`"),
+        }
+        none(usize::from(counts.answered == 0), "row without an answer");
+        none(usize::from(verdict.faults.is_empty()), "row without a fault");
+        wrong
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use antiphon_chaos::checker::check;
+    use antiphon_chaos::history::{Event, History, Id, Kind};
+
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+
+    fn row(errors: Errors) -> Row {
+        Row { number: 0, name: "none", setup: |_| {}, fault: |_| Ok(()), errors, duplicates: false }
+    }
+
+    /// Ten calls a second, a fault of one second that nobody feels, and `more`.
+    fn verdict(row: &Row, more: Vec<Kind>) -> Verdict {
+        let mut events = Vec::new();
+        let mut add = |at_us, process: &str, event| {
+            events.push(Event { at_us, process: process.to_owned(), event });
+        };
+        add(0, "requester-1", Kind::Started);
+        add(0, "replier-1", Kind::Started);
+        for number in 0..200_u64 {
+            let (id, at) = (Id(number.into()), number * SECOND / 10);
+            let (topic, partition) = ("t".to_owned(), 0);
+            let offset = i64::try_from(number).expect("small");
+            let deadline_us = at + SECOND;
+            add(at, "requester-1", Kind::Invoke { id, deadline_us, payload_hash: number });
+            add(at + 1, "witness", Kind::Acked { id, topic, partition, offset });
+            add(at + 2, "replier-1", Kind::Effect { id });
+            add(at + 4, "requester-1", Kind::Ok { id, payload_hash: number });
+        }
+        let named = || "0".to_owned();
+        add(9 * SECOND, "faults", Kind::FaultStart { row: named(), name: named() });
+        add(10 * SECOND, "faults", Kind::FaultStop { row: named() });
+        for event in more {
+            add(11 * SECOND, "replier-1", event);
+        }
+        add(30 * SECOND, "requester-1", Kind::Stopped);
+        add(30 * SECOND, "replier-1", Kind::Stopped);
+        check(&History::of(events), &row.limits("t"))
+    }
+
+    #[test]
+    fn a_row_passes_only_as_expected() {
+        let quiet = row(Errors::None);
+        assert_eq!(quiet.judge(&verdict(&quiet, Vec::new())), Vec::<String>::new());
+        for errors in [Errors::Some, Errors::NotSent] {
+            let row = row(errors);
+            assert_eq!(row.judge(&verdict(&row, Vec::new())).len(), 1, "{errors:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_checker_finds_is_wrong_and_so_is_what_happened_twice() {
+        let row = row(Errors::None);
+        let twice = verdict(&row, vec![Kind::Effect { id: Id(3) }]);
+        assert_eq!(row.judge(&twice), ["1 handled twice"]);
+        let reply = Kind::ReplyAcked { id: Id(3), topic: "elsewhere".to_owned(), partition: 0 };
+        let astray = row.judge(&verdict(&row, vec![reply]));
+        assert_eq!(astray, ["1 violations of G14 destinations"]);
+    }
+}

@@ -1,0 +1,64 @@
+//! What each process tells of itself: what it holds, when it was starved, and panics.
+
+use std::fs;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use antiphon_chaos::history::{Gauge, Kind, Writer, us};
+use tokio::runtime::Handle;
+
+const NAP: Duration = Duration::from_millis(20);
+/// Naps between two readings of what the process holds.
+const READING: u32 = 25;
+/// A nap that ends so much too late is told.
+const LATE: Duration = Duration::from_millis(30);
+/// What a handler says when it panics on request.
+pub(crate) const ASKED_TO: &str = "it was asked to";
+
+/// Begins to tell. Ends with the process. To be called in the runtime whose tasks are counted.
+pub(crate) fn watch(writer: &Arc<Writer>, in_flight: impl Fn() -> Option<u64> + Send + 'static) {
+    let panics = Arc::clone(writer);
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.payload_as_str() != Some(ASKED_TO) {
+            // There is nothing better to do when this fails too.
+            let _ = panics.note(Kind::Panic { text: panic.to_string() });
+            print(panic);
+        }
+    }));
+    let writer = Arc::clone(writer);
+    let runtime = Handle::current();
+    thread::spawn(move || {
+        for number in 0_u32.. {
+            let slept = Instant::now();
+            thread::sleep(NAP);
+            let late = slept.elapsed().saturating_sub(NAP);
+            if late > LATE && writer.note(Kind::Starved { for_us: us(late) }).is_err() {
+                std::process::exit(1);
+            }
+            if number.is_multiple_of(READING)
+                && writer.note(Kind::Gauge(reading(&runtime, in_flight()))).is_err()
+            {
+                std::process::exit(1);
+            }
+        }
+    });
+}
+
+/// What this process holds now.
+pub(crate) fn reading(runtime: &Handle, in_flight: Option<u64>) -> Gauge {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kilobytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    let fds = fs::read_dir("/proc/self/fd").ok().and_then(|all| u64::try_from(all.count()).ok());
+    Gauge {
+        in_flight,
+        memory_bytes: kilobytes.map(|kilobytes| kilobytes * 1024),
+        fds,
+        tasks: u64::try_from(runtime.metrics().num_alive_tasks()).ok(),
+        ..Gauge::default()
+    }
+}

@@ -1,0 +1,110 @@
+//! What `antiphon doctor --acls` prints is enough, and each right of it is needed: on a secured node
+//! of real Kafka each is taken away in turn, and what breaks says which right is missing.
+#![allow(clippy::unwrap_used)]
+
+mod exchange;
+mod journal;
+mod printed;
+
+use antiphon::config::{DedupeStore, Settings};
+use antiphon_testkit::{Operation, Resource, Right, Scram, SecuredKafka};
+
+use self::exchange::Exchange;
+use self::journal::Journal;
+
+const TOPIC: &str = "quotes";
+const PASSWORD: &str = "a-password";
+
+fn settings(kafka: &SecuredKafka) -> Settings {
+    let mut settings = Settings::default();
+    settings.kafka.bootstrap = kafka.sasl();
+    settings.requester.lease_after_ms = 0;
+    settings.requester.start_timeout_ms = 8_000;
+    settings.replier.start_timeout_ms = 8_000;
+    settings.replier.drain_ms = 1_000;
+    settings
+}
+
+fn everything(kafka: &SecuredKafka) -> Settings {
+    let mut settings = settings(kafka);
+    settings.replier.retry.delays = vec!["100ms".into()];
+    settings.replier.dead_letter.enabled = true;
+    settings.replier.dedupe.store = DedupeStore::Durable;
+    settings.replier.transactions.enabled = true;
+    settings.replier.transactions.timeout_ms = 3_000;
+    settings
+}
+
+/// One row of the table for each right: what broke without it.
+async fn rows(kafka: &SecuredKafka, settings: &Settings, mode: &str) -> Vec<String> {
+    let rights = printed::rights(kafka, settings);
+    for right in &rights {
+        kafka.grant(right).unwrap();
+    }
+    let exchange = Exchange { kafka, settings };
+    exchange.run().await.expect("with all rights everything goes through");
+    let mut rows = Vec::new();
+    for right in &rights {
+        Journal::clear();
+        println!("without {}", named(right));
+        kafka.revoke(right).unwrap();
+        let broke = exchange.run().await;
+        kafka.grant(right).unwrap();
+        let Err(broke) = broke else { panic!("{mode}: {} is not needed", named(right)) };
+        let told = Journal::about_rights(kind(right));
+        let text = [broke.as_str(), &told].join(" · ");
+        let lower = text.to_lowercase();
+        assert!(
+            lower.contains("authoriz") && lower.contains(kind(right)),
+            "{mode}: without {} this was told: {text}\n{}",
+            named(right),
+            Journal::all()
+        );
+        rows.push(format!("| {mode} | {} | {broke} | {told} |", named(right)));
+    }
+    exchange.run().await.expect("given back, everything goes through again");
+    for right in &rights {
+        kafka.revoke(right).unwrap();
+    }
+    rows
+}
+
+/// The word for what a right is to, as errors have it.
+fn kind(right: &Right) -> &'static str {
+    match right.resource {
+        Resource::Topic => "topic",
+        Resource::Group => "group",
+        Resource::TransactionalId => "transactional",
+    }
+}
+
+fn named(right: &Right) -> String {
+    let who = right.principal.trim_start_matches("User:");
+    let operation = match right.operation {
+        Operation::Read => "READ",
+        Operation::Write => "WRITE",
+        Operation::Create => "CREATE",
+        Operation::Describe => "DESCRIBE",
+    };
+    format!("{who}: {operation} {:?} `{}`", right.resource, right.name)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_rights_that_doctor_prints_are_enough_and_none_is_spare() {
+    Journal::start();
+    let kafka = SecuredKafka::start().unwrap();
+    let all = ["", ".replies", ".retry.1", ".dlq", ".dedupe"];
+    for suffix in all {
+        kafka.broker().create_topic(&format!("{TOPIC}{suffix}"), 1).unwrap();
+    }
+    for user in ["requester", "replier"] {
+        kafka.set_password(user, Scram::Sha512, Some(PASSWORD)).unwrap();
+    }
+    let mut table = rows(&kafka, &settings(&kafka), "plain").await;
+    assert_eq!(table.len(), 6, "{table:#?}");
+    let everything = rows(&kafka, &everything(&kafka), "all modes").await;
+    assert_eq!(everything.len(), 12, "{everything:#?}");
+    table.extend(everything);
+    println!("| mode | without | what broke | what was said |\n|---|---|---|---|");
+    println!("{}", table.join("\n"));
+}
