@@ -14,7 +14,7 @@ use futures::stream;
 use tokio::runtime::Runtime;
 
 use crate::support::asking::ended;
-use crate::support::brokers::{QUOTES, REPLIES, embedded, settings};
+use crate::support::brokers::{QUOTES, REPLIES, UNREAD, embedded, settings};
 use crate::support::replying::{Running, mixed, start};
 use crate::support::waiting::LIMIT;
 
@@ -49,7 +49,8 @@ fn calls_are_waited_for_one_by_one_or_together() {
     let error = requester.wait(ask("bad".into())).expect_err("refused");
     assert_eq!(error.status().unwrap().message(), "bad");
     let short = Duration::from_millis(50);
-    let error = requester.wait(ask("silence".into()).timeout(short)).expect_err("nobody answers");
+    let error =
+        requester.wait(ask("?".into()).topic(UNREAD).timeout(short)).expect_err("nobody answers");
     assert!(matches!(error.kind(), CallErrorKind::Timeout), "{error}");
     let again = ask("again".into()).idempotent().retry(RetryPolicy::default());
     assert_eq!(requester.wait(again).unwrap().payload, "again");

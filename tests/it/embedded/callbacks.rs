@@ -11,7 +11,7 @@ use futures::future::join_all;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::support::asking::{ended, requester};
-use crate::support::brokers::{QUOTES, REPLIES, embedded};
+use crate::support::brokers::{QUOTES, REPLIES, UNREAD, embedded};
 use crate::support::replying::{mixed, start};
 use crate::support::waiting::{LIMIT, bounded, eventually};
 
@@ -22,8 +22,9 @@ type Answers = UnboundedSender<(&'static str, Result<Reply, CallError>)>;
 
 fn ask(requester: &Requester, question: &'static str, answers: &Answers) {
     let answers = answers.clone();
-    let timeout = Duration::from_millis(if question == "silence" { 100 } else { 30_000 });
-    let call = requester.ask(RawRequest::new(QUOTES, question)).timeout(timeout);
+    let (topic, timeout) = if question == "unread" { (UNREAD, 100) } else { (QUOTES, 30_000) };
+    let timeout = Duration::from_millis(timeout);
+    let call = requester.ask(RawRequest::new(topic, question)).timeout(timeout);
     call.on_reply(move |answer| drop(answers.send((question, answer))));
 }
 
@@ -33,7 +34,7 @@ async fn it_is_called_once_however_the_call_ends() {
     let replier = start(&broker, mixed(QUOTES)).await;
     let (requester, metrics) = requester(&broker, REPLIES).await;
     let (answers, mut arrived) = unbounded_channel();
-    for question in ["good", "bad", "silence"] {
+    for question in ["good", "bad", "unread"] {
         ask(&requester, question, &answers);
     }
     let told = answers.clone();
@@ -55,7 +56,7 @@ async fn it_is_called_once_however_the_call_ends() {
                 assert_eq!(error.status().unwrap().message(), "bad");
                 assert_eq!(error.outcome(), Outcome::Executed);
             }
-            ("silence", Err(error)) => {
+            ("unread", Err(error)) => {
                 assert!(matches!(error.kind(), CallErrorKind::Timeout), "{error}");
                 assert_eq!(error.outcome(), Outcome::Unknown);
                 assert!(error.correlation_id().is_some());
@@ -73,7 +74,7 @@ async fn it_is_called_once_however_the_call_ends() {
         seen.push(question);
     }
     seen.sort_unstable();
-    assert_eq!(seen, ["bad", "closed", "good", "header", "silence"]);
+    assert_eq!(seen, ["bad", "closed", "good", "header", "unread"]);
     assert_eq!((ended(&metrics), requester.in_flight()), (5, 0));
     replier.stop().await.unwrap();
 }
@@ -107,7 +108,7 @@ async fn slow_callbacks_hold_up_neither_others_nor_futures() {
     for _ in 0..100 {
         bounded("the other callbacks", arrived.recv()).await.unwrap().1.unwrap();
     }
-    ask(&requester, "silence", &answers);
+    ask(&requester, "unread", &answers);
     let (_, answer) = bounded("a deadline", arrived.recv()).await.unwrap();
     answer.expect_err("nobody answers");
     assert_eq!(done.load(Ordering::SeqCst), 0, "the slow ones have run all the time");

@@ -8,7 +8,7 @@ use antiphon::{Call, CallError, CallErrorKind, Outcome};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::asking::{ended, requester};
-use crate::support::brokers::{QUOTES, REPLIES, embedded};
+use crate::support::brokers::{QUOTES, REPLIES, UNREAD, embedded};
 use crate::support::replying::{gated_echo, mixed, start};
 use crate::support::waiting::{bounded, eventually};
 
@@ -67,7 +67,7 @@ async fn errors_are_there_when_they_have_come() {
     let error = polled(&mut ask("bad").send()).await.expect_err("an error reply");
     assert_eq!(error.status().unwrap().message(), "bad");
 
-    let mut late = ask("silence").timeout(Duration::from_millis(100)).send();
+    let mut late = ask("?").topic(UNREAD).timeout(Duration::from_millis(100)).send();
     let id = late.correlation_id();
     let error = polled(&mut late).await.expect_err("nobody answers");
     assert!(matches!(error.kind(), CallErrorKind::Timeout), "{error}");

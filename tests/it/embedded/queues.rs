@@ -8,7 +8,7 @@ use antiphon::{CallError, CallErrorKind, Outcome, Request, Requester, Router, St
 use serde::{Deserialize, Serialize};
 
 use crate::support::asking::{ended, requester};
-use crate::support::brokers::{QUOTES, REPLIES, embedded};
+use crate::support::brokers::{QUOTES, REPLIES, UNREAD, embedded};
 use crate::support::forgery::Forged;
 use crate::support::records::read_all;
 use crate::support::replying::{mixed, start};
@@ -87,7 +87,7 @@ async fn errors_arrive_too() {
     let queue = requester.replies(10);
     let ask = |question| requester.ask(RawRequest::new(QUOTES, question));
     ask("bad").queue(&queue, "status").unwrap();
-    ask("silence").timeout(Duration::from_millis(50)).queue(&queue, "timeout").unwrap();
+    ask("?").topic(UNREAD).timeout(Duration::from_millis(50)).queue(&queue, "timeout").unwrap();
     ask("good").header("antiphon-endpoint", "x").queue(&queue, "header").unwrap();
     ask("good").queue(&queue, "good").unwrap();
     let mut seen = BTreeSet::new();

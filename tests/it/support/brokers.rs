@@ -11,10 +11,18 @@ use rdkafka::ClientConfig;
 pub(crate) const QUOTES: &str = "quotes";
 /// Its reply topic.
 pub(crate) const REPLIES: &str = "quotes.replies";
+/// A request topic that no replier reads. A replier answers at the deadline at the latest, which may
+/// be just before its caller gives up; a test that wants the caller's own time-out asks here.
+pub(crate) const UNREAD: &str = "unread";
 
 /// An embedded broker with the request topic and its reply topic, of so many partitions each.
 pub(crate) fn embedded(partitions: i32) -> TestBroker {
-    TestBroker::mock().topic(QUOTES, partitions).topic(REPLIES, partitions).start().unwrap()
+    TestBroker::mock()
+        .topic(QUOTES, partitions)
+        .topic(REPLIES, partitions)
+        .topic(UNREAD, partitions)
+        .start()
+        .unwrap()
 }
 
 /// The real Kafka that tests share: one node.
