@@ -31,6 +31,30 @@ pub(super) enum Errors {
 }
 
 impl Row {
+    /// A row in which every call is answered, and no request is handled twice.
+    pub(super) const fn new(
+        number: u32,
+        name: &'static str,
+        fault: fn(&mut Stage<'_>) -> Outcome,
+    ) -> Self {
+        Self { number, name, setup: |_| {}, fault, errors: Errors::None, duplicates: false }
+    }
+
+    /// What may become of calls.
+    pub(super) const fn errors(self, errors: Errors) -> Self {
+        Self { errors, ..self }
+    }
+
+    /// What was handled may be handled again.
+    pub(super) const fn duplicates(self) -> Self {
+        Self { duplicates: true, ..self }
+    }
+
+    /// What the row changes of its stage.
+    pub(super) const fn setup(self, setup: fn(&mut Setup)) -> Self {
+        Self { setup, ..self }
+    }
+
     /// What a row of this kind is judged by.
     pub(super) fn limits(&self, topic: &str) -> Limits {
         // The defaults of the settings that cap them, or of what such a process takes, with room.
@@ -90,7 +114,7 @@ mod tests {
     const SECOND: u64 = 1_000_000;
 
     fn row(errors: Errors) -> Row {
-        Row { number: 0, name: "none", setup: |_| {}, fault: |_| Ok(()), errors, duplicates: false }
+        Row::new(0, "none", |_| Ok(())).errors(errors)
     }
 
     /// Ten calls a second, a fault of one second that nobody feels, and `more`.

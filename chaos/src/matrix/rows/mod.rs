@@ -1,0 +1,51 @@
+//! The rows that can be injected, a module for each group of them, and those that cannot, with the
+//! reason.
+
+mod brokers;
+mod odd_records;
+mod repliers;
+mod requesters;
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::row::Row;
+use super::stage::{Setup, Stage};
+use crate::Outcome;
+
+/// Nobody's row: why it is not in the matrix.
+pub(super) const UNTESTED: &[(&str, &str)] = &[
+    ("9", "the specification has no row of this number"),
+    ("19", "the specification has no row of this number"),
+    ("23-25", "no row; tests/it: embedded/first_request, kafka/growth, kafka/leases"),
+    ("27", "no row; the gap is counted by tests/it/kafka/offsets"),
+    ("31-32", "Antiphon has no client of a schema registry"),
+    ("33", "clock skew: the product has no seam for its clock"),
+    ("34-35", "duplicated and late replies: only as they come of rows 11 and 13"),
+    ("37-41", "network faults: no row, and no test but a frozen broker (6) and a lost one (1)"),
+    ("42", "a right taken away amid a run: not tested"),
+    ("43-44", "need a secured cluster: tests/it/kafka/secured, all but an expired certificate"),
+    ("49", "need a secured cluster: cli/tests/least_rights, at the start only"),
+    ("45", "no row; tests/it/kafka/transactions"),
+    ("46", "the specification has no row of this number"),
+    ("47-48", "cgroup and file limits: not written yet"),
+];
+
+/// All rows, in the order they run in.
+pub(super) fn all() -> Vec<Row> {
+    let groups = [brokers::rows(), repliers::rows(), requesters::rows(), odd_records::rows()];
+    let mut rows: Vec<Row> = groups.into_iter().flatten().collect();
+    rows.sort_by_key(|row| row.number);
+    rows
+}
+
+/// Calls that end within the fault, and so with errors.
+fn brief(setup: &mut Setup) {
+    setup.timeout_ms = 2_000;
+}
+
+/// The load is the fault: it goes on.
+fn hold(_: &mut Stage<'_>) -> Outcome {
+    sleep(Duration::from_secs(5));
+    Ok(())
+}
