@@ -240,7 +240,7 @@ impl RequestHeadersOut<'_> {
             block = put(block, names::REPLY_PARTITION, &partition.to_be_bytes());
         }
         if let Some(deadline) = self.deadline_ms {
-            block = put(block, names::DEADLINE, deadline.to_string().as_bytes());
+            block = put(block, names::DEADLINE, itoa::Buffer::new().format(deadline).as_bytes());
         }
         if let Some(endpoint) = self.endpoint {
             block = put(block, names::ENDPOINT, endpoint.as_bytes());

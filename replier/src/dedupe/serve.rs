@@ -58,13 +58,15 @@ impl Service {
 
     /// Notes what a request came to. Returns the record that must be written before its reply.
     pub(crate) fn keep(&self, taken: &mut Taken, outcome: &Outcome) -> Option<Forward> {
+        // Most requests are not looked up, and nothing is to be kept of them.
+        let first = taken.first_mut()?;
         let ending = match outcome {
             Outcome::Replied(reply) => self.answered(Ok(reply)),
             Outcome::Failed(status) => self.failed(status),
             Outcome::Expired(_) => Ending::Undone,
             Outcome::Cancelled | Outcome::HandedOver => Ending::InDoubt,
         };
-        taken.first_mut()?.end(ending)
+        first.end(ending)
     }
 
     fn failed(&self, status: &Status) -> Ending {

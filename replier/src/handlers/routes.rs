@@ -43,17 +43,18 @@ pub(crate) struct Route {
 
 /// The table that running repliers look handlers up in.
 pub(crate) struct Routes {
-    topics: HashMap<String, TopicRoutes>,
+    /// Few and looked up for every request: comparing their names is quicker than hashing one.
+    topics: BTreeMap<String, TopicRoutes>,
     names: Vec<String>,
     priorities: Vec<u8>,
     /// The endpoints that all topics have.
-    builtin: HashMap<&'static str, Arc<Route>>,
+    builtin: BTreeMap<&'static str, Arc<Route>>,
     /// Where handlers run that block.
     pub(crate) pool: Pool,
 }
 
 struct TopicRoutes {
-    named: HashMap<String, Arc<Route>>,
+    named: BTreeMap<String, Arc<Route>>,
     any: Option<Arc<Route>>,
     unnamed: Option<Arc<Route>>,
 }
@@ -72,11 +73,11 @@ impl Routes {
         metrics: &ReplierMetrics,
     ) -> Self {
         let mut routes = Self {
-            topics: HashMap::new(),
+            topics: BTreeMap::new(),
             names: Vec::new(),
             // What is answered at once queues by itself.
             priorities: vec![0],
-            builtin: HashMap::new(),
+            builtin: BTreeMap::new(),
             pool: Pool::default(),
         };
         for (topic, endpoints) in topics {
@@ -86,7 +87,7 @@ impl Routes {
                 routes.route(name, handler, metrics)
             };
             let named = endpoints.named.into_iter();
-            let named: HashMap<_, _> =
+            let named: BTreeMap<_, _> =
                 named.map(|(name, handler)| (name.clone(), route(&name, handler))).collect();
             let any = endpoints.any.map(|handler| route(ANY, handler));
             // A caller that names no endpoint, as Spring's do, means the only one there is.

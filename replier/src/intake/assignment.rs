@@ -1,6 +1,6 @@
 //! The partitions that this replier holds, and what happens when they come and go.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ pub(crate) struct Assignment {
 }
 
 /// By topic and partition.
-pub(crate) type Trackers = HashMap<Arc<str>, HashMap<i32, Arc<Tracker>>>;
+pub(crate) type Trackers = BTreeMap<Arc<str>, BTreeMap<i32, Arc<Tracker>>>;
 
 impl Assignment {
     pub(crate) fn new(
@@ -75,7 +75,7 @@ impl Assignment {
 
     /// Does something for each partition that is held.
     pub(crate) fn for_each(&self, visit: impl FnMut(&Arc<Tracker>)) {
-        self.trackers().values().flat_map(HashMap::values).for_each(visit);
+        self.trackers().values().flat_map(BTreeMap::values).for_each(visit);
     }
 
     /// Whether the assignment changed since the last call.
@@ -101,7 +101,7 @@ impl Assignment {
     /// Bounds all draining from here on, the one at the revocation that closing brings included.
     pub(crate) fn drain_by(&self, deadline: Instant) {
         *self.drain_by.lock().unwrap_or_else(PoisonError::into_inner) = Some(deadline);
-        for tracker in self.trackers().values().flat_map(HashMap::values) {
+        for tracker in self.trackers().values().flat_map(BTreeMap::values) {
             tracker.close_window();
         }
     }
@@ -114,7 +114,7 @@ impl Assignment {
             self.commit_gaps(consumer);
         }
         let (mut lag, mut blocked) = (0, 0);
-        for tracker in self.trackers().values().flat_map(HashMap::values) {
+        for tracker in self.trackers().values().flat_map(BTreeMap::values) {
             lag += tracker.commit_lag();
             blocked += i64::from(tracker.is_blocked());
             self.notice_deleted(consumer, tracker);
@@ -156,7 +156,7 @@ impl Assignment {
     /// Partitions with offsets that may be committed and are not.
     pub(crate) fn behind(&self) -> Vec<Arc<Tracker>> {
         let trackers = self.trackers();
-        let held = trackers.values().flat_map(HashMap::values);
+        let held = trackers.values().flat_map(BTreeMap::values);
         held.filter(|tracker| tracker.commit_lag() > 0).cloned().collect()
     }
 
@@ -297,7 +297,7 @@ impl Assignment {
     }
 
     fn count_held(&self, trackers: &Trackers) {
-        let held: usize = trackers.values().map(HashMap::len).sum();
+        let held: usize = trackers.values().map(BTreeMap::len).sum();
         self.metrics.assigned_partitions.set(i64::try_from(held).unwrap_or(i64::MAX));
     }
 

@@ -184,8 +184,12 @@ impl RecordReader {
         };
         let deadline = headers.deadline(self.settings.max_deadline());
         let fault = deadline.err().or(endpoint.err());
-        let payload = record.payload().map(Bytes::copy_from_slice);
-        let key = record.key().map(Bytes::copy_from_slice);
+        let [payload, key, id, idempotency_key] = copied([
+            record.payload(),
+            record.key(),
+            Some(correlation_id),
+            headers.idempotency_key(),
+        ]);
         let deadline = deadline.ok().flatten();
         let original = self.failures.policy.forwards().then(|| {
             let kept = kept_headers(record);
@@ -200,10 +204,10 @@ impl RecordReader {
             context: Context {
                 key,
                 headers: headers.take_application(),
-                correlation_id: Bytes::copy_from_slice(correlation_id),
+                correlation_id: id.unwrap_or_default(),
                 deadline,
                 attempt: headers.attempt(),
-                idempotency_key: headers.idempotency_key().map(Bytes::copy_from_slice),
+                idempotency_key,
                 claim: headers.claim().map(Bytes::copy_from_slice),
                 ..place.context()
             },
@@ -283,6 +287,15 @@ impl RecordReader {
         self.last = Some(Arc::clone(&allowed));
         Ok(allowed)
     }
+}
+
+/// Copies of these, in one piece of memory: they are cloned on their way, and of one piece only the
+/// first clone allocates.
+fn copied<const N: usize>(parts: [Option<&[u8]>; N]) -> [Option<Bytes>; N] {
+    let mut all = Vec::with_capacity(parts.iter().flatten().map(|part| part.len()).sum());
+    parts.iter().flatten().for_each(|part| all.extend_from_slice(part));
+    let mut rest = Bytes::from(all);
+    parts.map(|part| part.map(|part| rest.split_to(part.len())))
 }
 
 /// All headers of a record; none if they cannot be read.

@@ -6,7 +6,7 @@ mod schedule;
 use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -131,14 +131,11 @@ impl Lane {
             let service = Arc::clone(&self.service);
             let work = async move { service.serve(incoming, slot).await };
             if !is_quick {
-                let lane = Arc::clone(self);
-                self.runtime.spawn(async move {
-                    let (mut work, mut first) = (pin!(work), true);
-                    std::future::poll_fn(|cx| {
-                        lane.quick.poll(endpoint, &mut first, work.as_mut(), cx)
-                    })
-                    .await;
-                });
+                // In a box, since spawning moves a future several times.
+                let (lane, mut work, mut first) = (Arc::clone(self), Box::pin(work), true);
+                self.runtime.spawn(std::future::poll_fn(move |cx| {
+                    lane.quick.poll(endpoint, &mut first, work.as_mut(), cx)
+                }));
                 continue;
             }
             let mut at: Pin<Box<Option<_>>> = place.take().unwrap_or_else(|| Box::pin(None));

@@ -77,7 +77,8 @@ struct Endpoint<T> {
     running: usize,
     /// Partitions that have something ready for this endpoint.
     ring: VecDeque<usize>,
-    ready: HashMap<usize, VecDeque<Ready<T>>>,
+    /// By partition. A queue that is empty stays, with its room: the next run of requests needs it.
+    ready: Vec<VecDeque<Ready<T>>>,
 }
 
 #[derive(Debug)]
@@ -104,7 +105,7 @@ impl<T> Schedule<T> {
             class: class_of(*priority).unwrap_or_default(),
             running: 0,
             ring: VecDeque::new(),
-            ready: HashMap::new(),
+            ready: Vec::new(),
         });
         let classes = distinct.iter().map(|_| Class { ring: VecDeque::new(), last_start: 0 });
         Self {
@@ -158,11 +159,9 @@ impl<T> Schedule<T> {
         let endpoint = *self.classes[class].ring.front()?;
         let chosen = &mut self.endpoints[endpoint];
         let partition = chosen.ring.pop_front()?;
-        let queue = chosen.ready.get_mut(&partition)?;
+        let queue = chosen.ready.get_mut(partition)?;
         let Ready { item, chain } = queue.pop_front()?;
-        if queue.is_empty() {
-            chosen.ready.remove(&partition);
-        } else {
+        if !queue.is_empty() {
             chosen.ring.push_back(partition);
         }
         chosen.running += 1;
@@ -206,7 +205,7 @@ impl<T> Schedule<T> {
         }
         let ready = self.endpoints.iter_mut().flat_map(|endpoint| {
             endpoint.ring.clear();
-            endpoint.ready.drain().flat_map(|(_, queue)| queue).map(|ready| ready.item)
+            endpoint.ready.drain(..).flatten().map(|ready| ready.item)
         });
         let chained = self.chains.drain().flat_map(|(_, chain)| chain).map(|queued| queued.item);
         ready.chain(chained).collect()
@@ -218,7 +217,10 @@ impl<T> Schedule<T> {
         if to.ring.is_empty() {
             self.classes[to.class].ring.push_back(endpoint);
         }
-        let queue = to.ready.entry(partition).or_default();
+        if to.ready.len() <= partition {
+            to.ready.resize_with(partition + 1, VecDeque::new);
+        }
+        let queue = &mut to.ready[partition];
         if queue.is_empty() {
             to.ring.push_back(partition);
         }

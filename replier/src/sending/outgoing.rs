@@ -133,7 +133,7 @@ impl Outgoing {
 
     /// Replaces a reply that is larger than `max` bytes by a small error.
     pub(crate) fn limit(&mut self, max: usize) {
-        let size = self.reply.as_ref().map_or(0, |reply| reply.payload().len());
+        let size = self.reply.as_ref().map_or(0, Reply::payload_len);
         if size > max {
             self.too_large(&format!("the reply of {size} bytes is over max_reply_bytes ({max})"));
         }
@@ -198,14 +198,21 @@ impl Reply {
         }
     }
 
+    fn payload_len(&self) -> usize {
+        match &self.answer {
+            Ok(reply) => reply.payload.len(),
+            Err(status) => status.details().len(),
+        }
+    }
+
     /// Whether the record has no payload at all: the plain end of a stream, which is no item.
     fn is_bare(&self) -> bool {
-        self.position.is_some_and(|position| position.end) && self.payload().is_empty()
+        self.position.is_some_and(|position| position.end) && self.payload_len() == 0
     }
 
     /// Whether it can be replaced by something smaller.
     pub(crate) fn can_shrink(&self) -> bool {
-        self.answer.is_ok() || !self.payload().is_empty()
+        self.answer.is_ok() || self.payload_len() > 0
     }
 
     /// Whether it is still worth sending.
