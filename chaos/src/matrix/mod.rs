@@ -47,6 +47,9 @@ pub(crate) struct Options {
     /// Keeps the histories in this folder, one folder for each row.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Lets row 10 last its whole two minutes.
+    #[arg(long)]
+    long: bool,
     /// Writes a page with a timeline of each row to this file.
     #[arg(long)]
     report: Option<PathBuf>,
@@ -88,8 +91,8 @@ pub(crate) fn run(options: &Options) -> Outcome {
     );
     let (mut failed, mut results, mut parts) = (0, Vec::new(), Vec::new());
     for row in &rows {
-        eprintln!("chaos: row {}: {}", row.number, row.name);
-        let ended = perform(row, &broker, &folder);
+        eprintln!("chaos: row {}: {}", row.id(), row.name);
+        let ended = perform(row, &broker, &folder, options.long);
         let (verdict, wrong) = match ended {
             Ok(verdict) => {
                 let wrong = row.judge(&verdict);
@@ -103,9 +106,9 @@ pub(crate) fn run(options: &Options) -> Outcome {
             judged::tell(broken, &mut std::io::stderr())?;
         }
         results.push(json!({
-            "row": row.number, "fault": row.name, "verdict": verdict, "wrong": wrong,
+            "row": row.id(), "fault": row.name, "verdict": verdict, "wrong": wrong,
         }));
-        let name = format!("{} {}", row.number, row.name);
+        let name = format!("{} {}", row.id(), row.name);
         parts.push(Part { name, verdict, wrong });
     }
     for (rows, why) in rows::UNTESTED {
@@ -134,23 +137,32 @@ fn start(settings: Settings) -> Outcome<TestBroker> {
     Ok(builder.start()?)
 }
 
-fn perform(row: &Row, broker: &TestBroker, folder: &Path) -> Outcome<Verdict> {
+fn perform(row: &Row, broker: &TestBroker, folder: &Path, long: bool) -> Outcome<Verdict> {
     for node in 1..=3 {
         if !broker.is_running(node)? {
             // An earlier row failed amid its fault.
             broker.restart(node)?;
         }
     }
-    let topic = format!("chaos-{}", row.number);
+    let topic = format!("chaos-{}", row.id());
     let folder = folder.join(&topic);
     fs::create_dir_all(&folder)?;
     broker.create_topic_with(&TopicSpec::new(&topic).partitions(PARTITIONS))?;
-    broker.create_topic_with(&TopicSpec::new(format!("{topic}.replies")))?;
-    let witness = Witness::start(&folder, broker.bootstrap(), &topic, PARTITIONS)?;
     let mut setup = Setup::default();
     (row.setup)(&mut setup);
-    let (number, limits) = (row.number.to_string(), row.limits(&topic));
-    let mut stage = Stage::new(broker, folder.clone(), topic, number, setup)?;
+    let reply_partitions = setup.reply_partitions;
+    let replies = TopicSpec::new(format!("{topic}.replies")).partitions(reply_partitions);
+    broker.create_topic_with(&replies)?;
+    if let Some(kept) = setup.answering.dedupe.topic_of(&topic) {
+        let kept = TopicSpec::new(kept).partitions(PARTITIONS);
+        broker.create_topic_with(&kept.config("cleanup.policy", "compact,delete"))?;
+    }
+    let partitions = (PARTITIONS, reply_partitions);
+    let witness = Witness::start(&folder, broker.bootstrap(), &topic, partitions)?;
+    let limits = row.limits(&topic);
+    let mut stage = Stage::new(broker, folder.clone(), topic, row.id(), setup)?;
+    stage.is_long = long;
+    stage.witness = Some(witness.changes());
     for _ in 0..stage.setup.repliers {
         stage.add_replier()?;
     }

@@ -16,8 +16,15 @@ const LATE: Duration = Duration::from_millis(30);
 /// What a handler says when it panics on request.
 pub(crate) const ASKED_TO: &str = "it was asked to";
 
+/// What counters stand at.
+pub(crate) type Counts = Vec<(&'static str, u64)>;
+
 /// Begins to tell. Ends with the process. To be called in the runtime whose tasks are counted.
-pub(crate) fn watch(writer: &Arc<Writer>, in_flight: impl Fn() -> Option<u64> + Send + 'static) {
+pub(crate) fn watch(
+    writer: &Arc<Writer>,
+    in_flight: impl Fn() -> Option<u64> + Send + 'static,
+    counts: impl Fn() -> Counts + Send + 'static,
+) {
     let panics = Arc::clone(writer);
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -38,12 +45,19 @@ pub(crate) fn watch(writer: &Arc<Writer>, in_flight: impl Fn() -> Option<u64> + 
                 std::process::exit(1);
             }
             if number.is_multiple_of(READING)
-                && writer.note(Kind::Gauge(reading(&runtime, in_flight()))).is_err()
+                && (writer.note(Kind::Gauge(reading(&runtime, in_flight()))).is_err()
+                    || count(&writer, counts()).is_err())
             {
                 std::process::exit(1);
             }
         }
     });
+}
+
+/// Writes down what is not zero. To be called at the end, too.
+pub(crate) fn count(writer: &Writer, counts: Counts) -> std::io::Result<()> {
+    let counted = counts.into_iter().filter(|(_, count)| *count > 0);
+    writer.note_all(counted.map(|(what, count)| Kind::Counted { what: what.to_owned(), count }))
 }
 
 /// What this process holds now.
