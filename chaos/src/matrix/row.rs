@@ -126,8 +126,11 @@ impl Row {
             ..Gauge::default()
         };
         let replier = Gauge { in_flight: Some(20_000), ..requester };
+        // A process with several requesters at once.
+        let newcomers = Gauge { fds: Some(1_000), ..requester };
+        let caps = [("requester", requester), ("replier", replier), ("newcomers", newcomers)];
         let mut limits = Limits {
-            caps: [("requester".to_owned(), requester), ("replier".to_owned(), replier)].into(),
+            caps: caps.map(|(name, caps)| (name.to_owned(), caps)).into(),
             // What was handled may have to be handled again where the row says so.
             clean_drain: self.duplicates == Duplicates::None,
             reply_topics: vec![format!("{topic}.replies")],

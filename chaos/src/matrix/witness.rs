@@ -142,13 +142,15 @@ impl Source {
         Ok(self.reader.assign(&start)?)
     }
 
-    fn change(&mut self, changed: &Changed) -> Outcome {
-        self.partitions = changed.partitions;
-        if changed.is_new {
-            self.read.clear();
-            self.ended.clear();
+    /// A client believes for minutes what it knew of the topic before, so there is another one.
+    fn change(&mut self, changed: &Changed, bootstrap: &str) -> Outcome {
+        let read = std::mem::take(&mut self.read);
+        *self = Self::new(bootstrap, changed.topic.clone(), changed.partitions)?;
+        if !changed.is_new {
+            self.read = read;
+            self.assign()?;
         }
-        self.assign()
+        Ok(())
     }
 
     /// Takes one record, if there is one by then; tells what it says.
@@ -217,7 +219,8 @@ impl Looking {
                     true => &mut self.requests,
                     false => &mut self.replies,
                 };
-                source.change(&changed)?;
+                source.change(&changed, &self.bootstrap)?;
+                self.asker = client(&self.bootstrap, &self.requests.topic)?;
             }
             self.read_for(POLL)?;
             if asked.elapsed() >= COMMITS {

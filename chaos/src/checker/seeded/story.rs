@@ -101,6 +101,14 @@ impl Story {
         self.tell(at, "requester-1", Kind::Starved { for_us });
     }
 
+    /// The reply topic is deleted when a call has its effect, and made again soon.
+    pub(super) fn replies_are_gone(&mut self, pick: usize) {
+        let effect = self.find(Self::ordinary(pick), |kind| matches!(kind, Kind::Effect { .. }));
+        let at = self.events[effect].at_us;
+        self.tell(at - 1, "injector", Kind::TopicDeleted { topic: REPLIES.into() });
+        self.tell(at + 1, "injector", Kind::TopicMade { topic: REPLIES.into() });
+    }
+
     fn take(&mut self, replier: &str, partition: i32, at: u64) {
         self.tell(at, replier, Kind::Assigned { topic: TOPIC.into(), partition });
     }

@@ -147,6 +147,11 @@ fn reply_after_commit(story: &mut Story, pick: usize) {
     story.events[reply].at_us = story.events[commit].at_us + 1;
 }
 
+pub(super) fn reply_never_seen(story: &mut Story, pick: usize) {
+    let reply = story.find(Story::ordinary(pick), is_reply);
+    story.events.remove(reply);
+}
+
 fn commit_too_far(story: &mut Story, pick: usize) {
     let at = story.commit_of(Story::ordinary(pick));
     let Kind::Commit { offset, .. } = &mut story.events[at].event else { panic!("it is one") };

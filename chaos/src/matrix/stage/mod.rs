@@ -152,7 +152,7 @@ impl<'a> Stage<'a> {
     }
 
     fn requester(&mut self, rate: u32, newcomers: usize) -> Outcome<Worker> {
-        let mut common = self.common("requester");
+        let mut common = self.common(if newcomers > 0 { "newcomers" } else { "requester" });
         common.properties.insert("enable.idempotence".to_owned(), "true".to_owned());
         common.properties.extend(self.setup.asking_properties.clone());
         let orders = Asking {
