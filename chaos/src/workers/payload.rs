@@ -33,6 +33,11 @@ pub(crate) fn write(id: Id, deed: Deed, padding: usize) -> String {
     format!("{id} {name}{}", " ".repeat(padding))
 }
 
+/// What it says: all but the padding.
+pub(crate) fn said(payload: &[u8]) -> &[u8] {
+    payload.trim_ascii_end()
+}
+
 /// Reads a payload; `None` for one that no requester of ours wrote.
 pub(crate) fn read(payload: &[u8]) -> Option<(Id, Deed)> {
     let (id, name) = std::str::from_utf8(payload).ok()?.trim_end().split_once(' ')?;

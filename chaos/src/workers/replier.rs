@@ -48,7 +48,8 @@ async fn answer(orders: Answering) -> Outcome {
             ("claims", counting.duplicates("claim").get()),
         ]
     };
-    vitals::watch(&writer, move || u64::try_from(outstanding.get()).ok(), counts.clone());
+    let in_flight = move || u64::try_from(outstanding.get()).ok();
+    let vitals = vitals::watch(&writer, in_flight, counts.clone());
     let crash = Crash::prepare(orders.crash, Arc::clone(&writer), metrics.clone())?;
     let takes = Duration::from_millis(orders.handler_ms);
     let history = Arc::clone(&writer);
@@ -79,9 +80,7 @@ async fn answer(orders: Answering) -> Outcome {
             }
         })
         .await?;
-    vitals::count(&writer, counts())?;
-    writer.note(Kind::Stopped)?;
-    Ok(())
+    vitals.end(&writer, counts())
 }
 
 fn note_partition(history: &Writer, event: PartitionEvent<'_>) {

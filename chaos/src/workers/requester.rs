@@ -41,7 +41,8 @@ async fn ask(orders: Asking) -> Outcome {
             ("malformed", counting.malformed_replies.get()),
         ]
     };
-    vitals::watch(&writer, move || u64::try_from(in_flight.get()).ok(), counts.clone());
+    let vitals =
+        vitals::watch(&writer, move || u64::try_from(in_flight.get()).ok(), counts.clone());
     let requester = Requester::builder(orders.common.kafka())
         .reply_topic(format!("{}.replies", orders.common.topic))
         .settings(orders.settings.clone())
@@ -75,7 +76,7 @@ async fn ask(orders: Asking) -> Outcome {
             let marked = number.is_multiple_of(10);
             let deed = if marked { orders.odd } else { Deed::Echo };
             let payload = payload::write(id, deed, orders.padding);
-            let payload_hash = payload_hash(payload.as_bytes());
+            let payload_hash = payload_hash(payload::said(payload.as_bytes()));
             let deadline_us = now_us() + us(timeout);
             writer.note(Kind::Invoke { id, deadline_us, payload_hash })?;
             let request = RawRequest::new(orders.common.topic.clone(), payload);
@@ -98,9 +99,7 @@ async fn ask(orders: Asking) -> Outcome {
     let left = u64::try_from(metrics.in_flight.get()).ok();
     writer.note(Kind::Gauge(vitals::reading(&Handle::current(), left)))?;
     requester.close(Duration::ZERO).await;
-    vitals::count(&writer, counts())?;
-    writer.note(Kind::Stopped)?;
-    Ok(())
+    vitals.end(&writer, counts())
 }
 
 /// Writes down how a call ends.
@@ -115,7 +114,7 @@ async fn end(id: Id, call: Call<Reply>, writer: Arc<Writer>, pending: Arc<Atomic
 /// The same, and says whether it could be written.
 pub(super) async fn noted_end(id: Id, call: Call<Reply>, writer: &Writer) -> io::Result<()> {
     writer.note(match call.await {
-        Ok(reply) => Kind::Ok { id, payload_hash: payload_hash(&reply.payload) },
+        Ok(reply) => Kind::Ok { id, payload_hash: payload_hash(payload::said(&reply.payload)) },
         Err(error) => failure(id, class(&error), &code(&error), error.to_string()),
     })
 }

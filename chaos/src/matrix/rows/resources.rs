@@ -9,16 +9,16 @@ use crate::matrix::row::{Errors, Row};
 pub(super) fn rows() -> Vec<Row> {
     vec![
         Row::new(47, "256 MiB of memory for each process, under overload", |stage| {
-            stage.burst(1_000, Duration::from_secs(8))
+            stage.burst(800, Duration::from_secs(10))
         })
         .errors(Errors::NotSent)
         .setup(|setup| {
             setup.memory = Some(256 << 20);
             setup.rate = 50;
-            setup.padding = 30_000;
+            setup.padding = 20_000;
             setup.timeout_ms = 3_000;
             setup.handler_ms = 20;
-            setup.asking.max_in_flight_bytes = 32 << 20;
+            setup.asking.max_in_flight_bytes = 16 << 20;
             setup.answering.concurrency = 2;
             setup.answering.max_outstanding_bytes = 32 << 20;
         }),

@@ -20,12 +20,15 @@ impl Stage<'_> {
         Ok(self.broker.delete_topic(&topic)?)
     }
 
-    /// Makes it again.
+    /// Makes it again. With too few partitions it is not there as far as its requesters are concerned.
     pub(in crate::matrix) fn make_replies(&mut self, partitions: i32) -> Outcome {
         let topic = self.reply_topic();
         self.broker.create_topic_with(&TopicSpec::new(&topic).partitions(partitions))?;
         self.tell_witness(topic.clone(), partitions, true)?;
-        Ok(self.journal.note(Kind::TopicMade { topic })?)
+        if partitions >= self.setup.reply_partitions {
+            self.journal.note(Kind::TopicMade { topic })?;
+        }
+        Ok(())
     }
 
     /// Gives a topic more partitions.
