@@ -35,9 +35,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Which rows, and how.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// The numbers of the rows, separated by commas; all if there are none.
+    /// The numbers of the rows, or single ones such as `11-dedupe`, separated by commas; all if there
+    /// are none.
     #[arg(long, value_delimiter = ',')]
-    rows: Vec<u32>,
+    rows: Vec<String>,
     /// How soon brokers notice that one is lost.
     #[arg(long, value_enum, default_value_t = Settings::Fast)]
     settings: Settings,
@@ -66,18 +67,17 @@ enum Settings {
 /// Runs the rows, prints a line for each, and fails if one came out otherwise than expected.
 pub(crate) fn run(options: &Options) -> Outcome {
     let mut rows = rows::all();
-    if let Some(unknown) =
-        options.rows.iter().find(|number| rows.iter().all(|row| row.number != **number))
+    if let Some(unknown) = options.rows.iter().find(|wanted| !rows.iter().any(|row| row.is(wanted)))
     {
         return Err(format!("--rows: there is no row {unknown} to run; see docs/chaos.md").into());
     }
-    rows.retain(|row| options.rows.is_empty() || options.rows.contains(&row.number));
+    rows.retain(|row| options.rows.is_empty() || options.rows.iter().any(|wanted| row.is(wanted)));
     let scratch = tempfile::tempdir()?;
     let folder = options.out.clone().unwrap_or_else(|| scratch.path().to_owned());
     eprintln!("chaos: three brokers start");
     let broker = start(options.settings)?;
     println!(
-        "{:>3} {:<50} {:>8} {:>8} {:>5} {:>6} {:>5} {:>6} {:>8} {:>8} verdict",
+        "{:<17} {:<54} {:>8} {:>8} {:>5} {:>6} {:>6} {:>6} {:>8} {:>8} verdict",
         "row",
         "fault",
         "requests",
@@ -220,16 +220,16 @@ fn until(limit: Duration, what: &str, is: impl Fn() -> bool) -> Outcome {
 
 fn line(row: &Row, judged: Option<&Verdict>, wrong: &[String]) {
     let said = if wrong.is_empty() { "ok".to_owned() } else { wrong.join("; ") };
-    let (number, name) = (row.number, row.name);
+    let (id, name) = (row.id(), row.name);
     let Some(Verdict { counts, faults, .. }) = judged else {
-        return println!("{number:>3} {name:<50} did not come to its end: {said}");
+        return println!("{id:<17} {name:<54} did not come to its end: {said}");
     };
     let back = faults.first().and_then(|fault| fault.recovery_us);
     let back = back.map_or_else(|| "never".to_owned(), |us| (us / 1_000).to_string());
     let count = |class| counts.errors.get(&class).copied().unwrap_or_default();
     let errors = [Class::NotSent, Class::Unknown, Class::Executed].map(count);
     println!(
-        "{number:>3} {name:<50} {:>8} {:>8} {:>5} {:>6} {:>6} {:>6} {:>8} {back:>8} {said}",
+        "{id:<17} {name:<54} {:>8} {:>8} {:>5} {:>6} {:>6} {:>6} {:>8} {back:>8} {said}",
         counts.requests,
         counts.acknowledged,
         counts.lost,

@@ -86,6 +86,11 @@ impl Row {
         Self { errors, ..self }
     }
 
+    /// Whether it is meant by this, which is its name or its number.
+    pub(super) fn is(&self, wanted: &str) -> bool {
+        self.id() == wanted || self.number.to_string() == wanted
+    }
+
     /// No other kinds of errors than these.
     pub(super) const fn codes(self, codes: &'static [&'static str]) -> Self {
         Self { codes, ..self }
