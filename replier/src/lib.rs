@@ -34,6 +34,7 @@ pub use handlers::one_way::OneWayHandler;
 pub use handlers::router::Router;
 pub use handlers::stream_handler::StreamHandler;
 pub use handlers::trace::{AsCode, Trace, TraceLayer};
+pub use intake::partitions::{PartitionChange, PartitionEvent};
 pub use intake::reply_to::{ReplyPolicy, ReplyRefused};
 pub use replier::{Replier, ReplierBuilder, RunError};
 pub use signal::shutdown_signal;

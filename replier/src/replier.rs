@@ -22,6 +22,7 @@ use crate::handlers::router::Router;
 use crate::intake::assignment::Assignment;
 use crate::intake::group;
 use crate::intake::incoming::RecordReader;
+use crate::intake::partitions::{PartitionEvent, Told};
 use crate::intake::poll::{Intake, Stop};
 use crate::intake::reply_to::ReplyPolicy;
 use crate::lane;
@@ -47,6 +48,7 @@ pub struct ReplierBuilder {
     metrics: ReplierMetrics,
     readiness: Readiness,
     on_beat: Arc<dyn Fn() + Send + Sync>,
+    on_partition: Told,
     end_now: BoxFuture<'static, ()>,
     large: Option<LargePayloads>,
 }
@@ -105,6 +107,7 @@ impl Replier {
             metrics: ReplierMetrics::new(),
             readiness: Readiness::new(|_| {}),
             on_beat: Arc::new(|| {}),
+            on_partition: Told::new(|_| {}),
             end_now: Box::pin(std::future::pending()),
             large: None,
         }
@@ -159,6 +162,17 @@ impl ReplierBuilder {
         self
     }
 
+    /// Is told, on the intake thread, when partitions come and go and when their offsets are
+    /// committed. Whoever takes long here holds up the group.
+    #[must_use]
+    pub fn on_partition(
+        mut self,
+        told: impl Fn(PartitionEvent<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_partition = Told::new(told);
+        self
+    }
+
     /// Cuts a drain short once this is ready: what is not done then is left to other replicas, and
     /// [`ReplierBuilder::run`] ends with [`RunError::CutShort`]. Before the drain it does nothing.
     ///
@@ -186,7 +200,8 @@ impl ReplierBuilder {
     /// [`RunError`] if it cannot start, fails for good, or is not done in the drain time.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         self.check()?;
-        let Self { kafka, settings, router, metrics, readiness, on_beat, end_now, large } = self;
+        let Self { kafka, settings, router, metrics, readiness, on_beat, .. } = self;
+        let (told, end_now, large) = (self.on_partition, self.end_now, self.large);
         Login::prepare(&kafka).await.map_err(RunError::Client)?;
         let readiness = Arc::new(readiness);
         let (topics, drain) = (router.topics(), settings.drain());
@@ -238,7 +253,7 @@ impl ReplierBuilder {
             let (stop, readiness) = (Arc::clone(&stop), Arc::clone(&readiness));
             on_own_thread("antiphon-intake", move || {
                 let assignment =
-                    Assignment::new(observer, metrics.clone(), &settings, readiness, windows);
+                    Assignment::new(observer, metrics.clone(), &settings, readiness, windows, told);
                 let observer = assignment.observer.clone();
                 let (consumer, login) =
                     group::join(&kafka, &settings, assignment, &topics, &failures.topics)?;

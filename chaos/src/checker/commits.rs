@@ -1,5 +1,6 @@
 //! G5 and G9: a committed offset passes no request before its reply is in the log, never goes
-//! backwards, and is not committed by a process that has given the partition up or lost it.
+//! backwards, and is not committed by a process that has given the partition up or lost it: by what
+//! it says of its own commits. What the brokers took of it is judged by [`holders`](super::holders).
 
 use std::collections::{HashMap, HashSet};
 
@@ -28,7 +29,7 @@ struct Commit<'a> {
 
 fn commits<'a>(index: &Index<'a>) -> Vec<Commit<'a>> {
     let commit = |(at, kind): (At, &'a Kind)| match kind {
-        Kind::Commit { group, topic, partition, offset } => {
+        Kind::Commit { group, topic, partition, offset, .. } => {
             Some(Commit { at, group, partition: (topic, *partition), offset: *offset })
         }
         _ => None,
@@ -60,8 +61,12 @@ fn check_watermark(
             {
                 passed += 1;
                 let call = &index.calls[*number];
-                // What no one has handled is lost, which is reported as such.
-                if call.done().is_some_and(|done| done < commit.at) || lost.contains(&call.id) {
+                // What no one has handled is lost or deleted, which is reported as such.
+                if call.done().is_some_and(|done| done < commit.at)
+                    || lost.contains(&call.id)
+                    || index.is_deleted(call)
+                    || index.is_unanswerable(call)
+                {
                     continue;
                 }
                 let records = call.acks.iter().chain(&call.starts).chain(&call.replies).copied();
@@ -125,14 +130,14 @@ fn check_owner(index: &Index<'_>, found: &mut Violations<'_>) {
                 owners.insert((topic, *partition), at);
                 own.insert((process, (topic, *partition)), at);
             }
-            Kind::Revoked { topic, partition } => {
+            Kind::Revoked { topic, partition } | Kind::Lost { topic, partition } => {
                 own.insert((process, (topic, *partition)), at);
             }
             Kind::Commit { topic, partition, .. } => {
                 let partition = (topic.as_str(), *partition);
                 let Some(&word) = own.get(&(process, partition)) else { continue };
                 let named = || format!("{process} committed {}-{}", partition.0, partition.1);
-                if matches!(index.events[word].event, Kind::Revoked { .. }) {
+                if !matches!(index.events[word].event, Kind::Assigned { .. }) {
                     found.add(Guarantee::CommitAfterReply, [word, at], || {
                         format!("{} after it was revoked", named())
                     });

@@ -55,7 +55,7 @@ fn check_start(
                 call.id
             )
         });
-    } else if index.has_replies && call.done().is_none() {
+    } else if index.has_replies && call.done().is_none() && !index.is_unanswerable(call) {
         found.add(Guarantee::Drain, [start, stopped], || {
             format!(
                 "call {} was begun by {name}, which stopped in good order, and never answered",
@@ -71,7 +71,7 @@ type Revocations<'a> = HashMap<(&'a str, &'a str, i32), Vec<At>>;
 fn revocations<'a>(index: &Index<'a>) -> Revocations<'a> {
     let mut revoked = Revocations::new();
     for (at, event) in index.events.iter().enumerate() {
-        if let Kind::Revoked { topic, partition } = &event.event {
+        if let Kind::Revoked { topic, partition } | Kind::Lost { topic, partition } = &event.event {
             revoked.entry((&event.process, topic, *partition)).or_default().push(at);
         }
     }

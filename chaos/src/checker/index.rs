@@ -1,6 +1,6 @@
 //! What a history says of each call and each process, found in one pass.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::Limits;
 use super::excuses::Excuses;
@@ -8,6 +8,9 @@ use crate::history::{Event, History, Id, Kind};
 
 /// The place of an event in the history: whatever has the smaller number came first.
 pub(super) type At = usize;
+
+/// How far behind an auditor may be with a topic that is deleted.
+const UNREAD_US: u64 = 1_000_000;
 
 /// What a history says of each call and each process.
 pub(super) struct Index<'a> {
@@ -21,6 +24,12 @@ pub(super) struct Index<'a> {
     pub(super) has_replies: bool,
     pub(super) has_commits: bool,
     pub(super) has_assignments: bool,
+    /// Whether processes wrote down which of their commits were taken.
+    pub(super) has_told: bool,
+    /// Up to which offset each partition was deleted.
+    deleted: HashMap<(&'a str, i32), i64>,
+    /// From when until when a reply topic was not there.
+    gone: Vec<(&'a str, u64, u64)>,
     pub(super) torn: usize,
 }
 
@@ -62,11 +71,15 @@ impl<'a> Index<'a> {
             has_replies: false,
             has_commits: false,
             has_assignments: false,
+            has_told: false,
+            deleted: HashMap::new(),
+            gone: Vec::new(),
             torn: history.torn(),
         };
         let mut numbers: HashMap<Id, usize> = HashMap::new();
         for (at, event) in events.iter().enumerate() {
             index.note_process(at, event);
+            index.note_topic(event, limits);
             if let Some(id) = event.event.id() {
                 let number = *numbers.entry(id).or_insert_with(|| {
                     index.calls.push(Call::new(id));
@@ -112,6 +125,68 @@ impl<'a> Index<'a> {
         late > slack_us && late > slack_us + self.excuses.between(process, deadline_us, time)
     }
 
+    /// What all processes together have counted of something.
+    pub(super) fn counted(&self, what: &str) -> u64 {
+        self.counts().get(what).copied().unwrap_or_default()
+    }
+
+    /// What all processes together have counted, by what it is.
+    pub(super) fn counts(&self) -> BTreeMap<String, u64> {
+        let mut last: HashMap<(&str, &str), u64> = HashMap::new();
+        for event in self.events {
+            if let Kind::Counted { what, count } = &event.event {
+                last.insert((&event.process, what), *count);
+            }
+        }
+        let mut counts = BTreeMap::new();
+        for ((_, what), count) in last {
+            *counts.entry(what.to_owned()).or_default() += count;
+        }
+        counts
+    }
+
+    /// Whether its request was deleted before anybody had it.
+    pub(super) fn is_deleted(&self, call: &Call) -> bool {
+        call.starts.is_empty()
+            && call.effects.is_empty()
+            && call.acks.iter().any(|at| match &self.events[*at].event {
+                Kind::Acked { topic, partition, offset, .. } => self
+                    .deleted
+                    .get(&(topic.as_str(), *partition))
+                    .is_some_and(|before| offset < before),
+                _ => false,
+            })
+    }
+
+    /// Whether it was handled when there was no topic for its reply, or when the topic with its reply
+    /// was just about to be deleted, unread by the auditor.
+    pub(super) fn is_unanswerable(&self, call: &Call) -> bool {
+        call.effects.iter().any(|at| {
+            let time = self.time(*at);
+            self.gone.iter().any(|(_, from, until)| time + UNREAD_US >= *from && time <= *until)
+        })
+    }
+
+    fn note_topic(&mut self, event: &'a Event, limits: &Limits) {
+        match &event.event {
+            Kind::Deleted { topic, partition, before } => {
+                let known = self.deleted.entry((topic, *partition)).or_insert(*before);
+                *known = (*known).max(*before);
+            }
+            Kind::TopicDeleted { topic } if limits.reply_topics.contains(topic) => {
+                self.gone.push((topic, event.at_us, u64::MAX));
+            }
+            Kind::TopicMade { topic } => {
+                for (gone, _, until) in &mut self.gone {
+                    if gone == topic && *until == u64::MAX {
+                        *until = event.at_us;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn note_process(&mut self, at: At, event: &'a Event) {
         let process = self.processes.entry(&event.process).or_default();
         process.last = at;
@@ -127,6 +202,7 @@ impl<'a> Index<'a> {
             Kind::ReplyAcked { .. } => self.has_replies = true,
             Kind::Commit { .. } => self.has_commits = true,
             Kind::Assigned { .. } => self.has_assignments = true,
+            Kind::CommitTold { .. } => self.has_told = true,
             _ => {}
         }
     }

@@ -38,6 +38,8 @@ pub struct Limits {
     pub drain_us: u64,
     /// Whether a stop in good order may repeat nothing (G12). Not so if a broker was away meanwhile.
     pub clean_drain: bool,
+    /// How long the brokers may take for the last commit of a partition that is handed over (G5).
+    pub hand_over_us: u64,
     /// The order that was asked for (G13).
     pub order: Order,
     /// The topics that replies may go to (G14). If there are none, any.
@@ -77,6 +79,7 @@ impl Default for Limits {
             stall_us: None,
             drain_us: 30_000_000,
             clean_drain: true,
+            hand_over_us: 2_000_000,
             order: Order::Unordered,
             reply_topics: Vec::new(),
             recovery_us: 30_000_000,

@@ -2,6 +2,7 @@
 //!
 //! It is lost if a commit has passed it without any, or if a replier was there beyond its deadline
 //! and left it so. If neither, it lies in the topic and can still be handled: that is not judged.
+//! What was deleted before anybody could read it is not lost if repliers have counted it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,9 +26,10 @@ pub(super) fn check(index: &Index<'_>, found: &mut Violations<'_>) -> HashSet<Id
             answering_until = event.at_us;
         }
     }
+    check_deleted(index, found);
     let mut lost = HashSet::new();
     for call in &index.calls {
-        let is_done = !call.effects.is_empty() || call.done().is_some();
+        let is_done = !call.effects.is_empty() || call.done().is_some() || index.is_deleted(call);
         let Some(&acked) = call.acks.first().filter(|_| !is_done) else { continue };
         let Kind::Acked { topic, partition, offset, .. } = &index.events[acked].event else {
             continue;
@@ -50,6 +52,21 @@ pub(super) fn check(index: &Index<'_>, found: &mut Violations<'_>) -> HashSet<Id
         });
     }
     lost
+}
+
+/// A gap is alarming: repliers count at least the requests that are in it.
+fn check_deleted(index: &Index<'_>, found: &mut Violations<'_>) {
+    let deleted: Vec<_> = index.calls.iter().filter(|call| index.is_deleted(call)).collect();
+    let counted = index.counted("deleted");
+    if u64::try_from(deleted.len()).is_ok_and(|deleted| deleted > counted) {
+        let records = deleted.iter().filter_map(|call| call.acks.first()).take(3).copied();
+        found.add(Guarantee::AtLeastOnce, records, || {
+            format!(
+                "{} requests were deleted before they were read, and repliers counted {counted}",
+                deleted.len()
+            )
+        });
+    }
 }
 
 fn committed(index: &Index<'_>, commit: At) -> i64 {

@@ -12,6 +12,7 @@ mod drain;
 mod excuses;
 mod flow;
 mod guarantee;
+mod holders;
 mod index;
 mod isolation;
 mod limits;
@@ -62,6 +63,7 @@ pub fn check(history: &History, limits: &Limits) -> Verdict {
     outcome::check(&index, &mut found);
     let lost = lost::check(&index, &mut found);
     commits::check(&index, &lost, &mut found);
+    holders::check(&index, limits, &mut found);
     starts::check(&index, limits, &mut found);
     dedupe::check(&index, limits, &mut found);
     bounds::check(&index, limits, &mut found);

@@ -23,7 +23,9 @@ pub(super) fn check(index: &Index<'_>, limits: &Limits, found: &mut Violations<'
     let mut last = Last::new();
     for (at, event) in index.events.iter().enumerate() {
         match &event.event {
-            Kind::Assigned { topic, partition } | Kind::Revoked { topic, partition } => {
+            Kind::Assigned { topic, partition }
+            | Kind::Revoked { topic, partition }
+            | Kind::Lost { topic, partition } => {
                 last.remove(&(event.process.as_str(), topic.as_str(), *partition));
             }
             Kind::HandlerStart { id, topic, partition, offset, key, .. } => {

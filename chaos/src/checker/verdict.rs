@@ -40,6 +40,12 @@ pub struct Counts {
     pub answered: usize,
     /// Calls that ended with an error, by what it says of the request.
     pub errors: BTreeMap<Class, usize>,
+    /// The same by the kind of the error.
+    pub codes: BTreeMap<String, usize>,
+    /// What processes have counted of themselves, by what it is.
+    pub counted: BTreeMap<String, u64>,
+    /// Deleted from the request topic before anybody had read them.
+    pub deleted: usize,
     /// Acknowledged, and neither handled nor visibly ended.
     pub lost: usize,
     /// In the request topic at the end, neither handled nor passed by a commit nor overdue.
@@ -84,6 +90,7 @@ impl Counts {
         let mut counts = Self {
             events: index.events.len(),
             torn: index.torn,
+            counted: index.counts(),
             lost: lost.len(),
             ..Self::default()
         };
@@ -92,13 +99,19 @@ impl Counts {
             let is_acked = !call.acks.is_empty();
             counts.requests += call.invokes.len();
             counts.acknowledged += usize::from(is_acked);
-            counts.unread += usize::from(is_acked && !is_done && !lost.contains(&call.id));
+            let is_deleted = !is_done && index.is_deleted(call);
+            let is_unread = is_acked && !is_done && !is_deleted && !lost.contains(&call.id);
+            counts.deleted += usize::from(is_deleted);
+            counts.unread += usize::from(is_unread);
             counts.duplicates += call.effects.len().saturating_sub(1);
             counts.cross_talk += usize::from(call.is_crossed(index));
             counts.cut_off += usize::from(!call.invokes.is_empty() && call.ends.is_empty());
             for &end in &call.ends {
                 match &index.events[end].event {
-                    Kind::Err { class, .. } => *counts.errors.entry(*class).or_default() += 1,
+                    Kind::Err { class, code, .. } => {
+                        *counts.errors.entry(*class).or_default() += 1;
+                        *counts.codes.entry(code.clone()).or_default() += 1;
+                    }
                     _ => counts.answered += 1,
                 }
             }
@@ -123,6 +136,11 @@ fn not_judged(index: &Index<'_>, limits: &Limits, counts: &Counts) -> Vec<String
         index.has_assignments,
         "G5, G9: nobody wrote down assignments, so no commit after a revocation or by a zombie is seen \
          as such",
+    );
+    unless(
+        index.has_told,
+        "G5, G9: nobody wrote down which of its commits were taken, so a late one is seen only if it \
+         goes backwards or too far",
     );
     unless(limits.dedupe, "G7: dedupe is off, so duplicates are counted only");
     unless(limits.transactional, "G8: replies are not transactional");

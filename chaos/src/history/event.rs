@@ -70,13 +70,30 @@ pub enum Kind {
         /// Its partition.
         partition: i32,
     },
-    /// This process has given a partition up, or lost it. A commit that the handing over allows
-    /// comes before this.
+    /// This process has given a partition up. A commit of its own that the handing over allows comes
+    /// before this; when the brokers take it is another matter.
     Revoked {
         /// The request topic.
         topic: String,
         /// Its partition.
         partition: i32,
+    },
+    /// This process has learnt that a partition was taken from it: another may have it already.
+    Lost {
+        /// The request topic.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+    },
+    /// This process was told that the brokers have taken its commit. When they did, an auditor's
+    /// looks at the committed offset tell.
+    CommitTold {
+        /// The request topic.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+        /// The next offset to be read.
+        offset: i64,
     },
     /// A handler is about to begin with a request.
     HandlerStart {
@@ -130,6 +147,9 @@ pub enum Kind {
         partition: i32,
         /// The next offset to be read: all before it are done.
         offset: i64,
+        /// When the auditor asked for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        asked_us: Option<u64>,
     },
     /// This process was told to stop, and begins to.
     Draining,
@@ -141,6 +161,13 @@ pub enum Kind {
     Stopped,
     /// What the process holds just now. What is not known is left out.
     Gauge(Gauge),
+    /// What a counter of the process' metrics stands at, once that is not zero.
+    Counted {
+        /// What it counts.
+        what: String,
+        /// How many so far.
+        count: u64,
+    },
     /// Something panicked that was not meant to.
     Panic {
         /// The panic in words.
@@ -165,6 +192,25 @@ pub enum Kind {
     FaultStop {
         /// The row of the matrix.
         row: String,
+    },
+    /// All records of a partition before this offset are about to be deleted.
+    Deleted {
+        /// The topic.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+        /// The first offset that is kept.
+        before: i64,
+    },
+    /// A topic is about to be deleted.
+    TopicDeleted {
+        /// Its name.
+        topic: String,
+    },
+    /// And was made again, empty.
+    TopicMade {
+        /// Its name.
+        topic: String,
     },
     /// A process is about to be killed without warning.
     Killed {

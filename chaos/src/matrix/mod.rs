@@ -35,9 +35,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Which rows, and how.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// The numbers of the rows, separated by commas; all if there are none.
+    /// The numbers of the rows, or single ones such as `11-dedupe`, separated by commas; all if there
+    /// are none.
     #[arg(long, value_delimiter = ',')]
-    rows: Vec<u32>,
+    rows: Vec<String>,
     /// How soon brokers notice that one is lost.
     #[arg(long, value_enum, default_value_t = Settings::Fast)]
     settings: Settings,
@@ -47,6 +48,9 @@ pub(crate) struct Options {
     /// Keeps the histories in this folder, one folder for each row.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Lets row 10 last its whole two minutes.
+    #[arg(long)]
+    long: bool,
     /// Writes a page with a timeline of each row to this file.
     #[arg(long)]
     report: Option<PathBuf>,
@@ -63,18 +67,17 @@ enum Settings {
 /// Runs the rows, prints a line for each, and fails if one came out otherwise than expected.
 pub(crate) fn run(options: &Options) -> Outcome {
     let mut rows = rows::all();
-    if let Some(unknown) =
-        options.rows.iter().find(|number| rows.iter().all(|row| row.number != **number))
+    if let Some(unknown) = options.rows.iter().find(|wanted| !rows.iter().any(|row| row.is(wanted)))
     {
         return Err(format!("--rows: there is no row {unknown} to run; see docs/chaos.md").into());
     }
-    rows.retain(|row| options.rows.is_empty() || options.rows.contains(&row.number));
+    rows.retain(|row| options.rows.is_empty() || options.rows.iter().any(|wanted| row.is(wanted)));
     let scratch = tempfile::tempdir()?;
     let folder = options.out.clone().unwrap_or_else(|| scratch.path().to_owned());
     eprintln!("chaos: three brokers start");
     let broker = start(options.settings)?;
     println!(
-        "{:>3} {:<50} {:>8} {:>8} {:>5} {:>6} {:>5} {:>6} {:>8} {:>8} verdict",
+        "{:<17} {:<54} {:>8} {:>8} {:>5} {:>6} {:>6} {:>6} {:>8} {:>8} verdict",
         "row",
         "fault",
         "requests",
@@ -88,8 +91,8 @@ pub(crate) fn run(options: &Options) -> Outcome {
     );
     let (mut failed, mut results, mut parts) = (0, Vec::new(), Vec::new());
     for row in &rows {
-        eprintln!("chaos: row {}: {}", row.number, row.name);
-        let ended = perform(row, &broker, &folder);
+        eprintln!("chaos: row {}: {}", row.id(), row.name);
+        let ended = perform(row, &broker, &folder, options.long);
         let (verdict, wrong) = match ended {
             Ok(verdict) => {
                 let wrong = row.judge(&verdict);
@@ -103,9 +106,9 @@ pub(crate) fn run(options: &Options) -> Outcome {
             judged::tell(broken, &mut std::io::stderr())?;
         }
         results.push(json!({
-            "row": row.number, "fault": row.name, "verdict": verdict, "wrong": wrong,
+            "row": row.id(), "fault": row.name, "verdict": verdict, "wrong": wrong,
         }));
-        let name = format!("{} {}", row.number, row.name);
+        let name = format!("{} {}", row.id(), row.name);
         parts.push(Part { name, verdict, wrong });
     }
     for (rows, why) in rows::UNTESTED {
@@ -134,23 +137,32 @@ fn start(settings: Settings) -> Outcome<TestBroker> {
     Ok(builder.start()?)
 }
 
-fn perform(row: &Row, broker: &TestBroker, folder: &Path) -> Outcome<Verdict> {
+fn perform(row: &Row, broker: &TestBroker, folder: &Path, long: bool) -> Outcome<Verdict> {
     for node in 1..=3 {
         if !broker.is_running(node)? {
             // An earlier row failed amid its fault.
             broker.restart(node)?;
         }
     }
-    let topic = format!("chaos-{}", row.number);
+    let topic = format!("chaos-{}", row.id());
     let folder = folder.join(&topic);
     fs::create_dir_all(&folder)?;
     broker.create_topic_with(&TopicSpec::new(&topic).partitions(PARTITIONS))?;
-    broker.create_topic_with(&TopicSpec::new(format!("{topic}.replies")))?;
-    let witness = Witness::start(&folder, broker.bootstrap(), &topic, PARTITIONS)?;
     let mut setup = Setup::default();
     (row.setup)(&mut setup);
-    let (number, limits) = (row.number.to_string(), row.limits(&topic));
-    let mut stage = Stage::new(broker, folder.clone(), topic, number, setup)?;
+    let reply_partitions = setup.reply_partitions;
+    let replies = TopicSpec::new(format!("{topic}.replies")).partitions(reply_partitions);
+    broker.create_topic_with(&replies)?;
+    if let Some(kept) = setup.answering.dedupe.topic_of(&topic) {
+        let kept = TopicSpec::new(kept).partitions(PARTITIONS);
+        broker.create_topic_with(&kept.config("cleanup.policy", "compact,delete"))?;
+    }
+    let partitions = (PARTITIONS, reply_partitions);
+    let witness = Witness::start(&folder, broker.bootstrap(), &topic, partitions)?;
+    let limits = row.limits(&topic);
+    let mut stage = Stage::new(broker, folder.clone(), topic, row.id(), setup)?;
+    stage.is_long = long;
+    stage.witness = Some(witness.changes());
     for _ in 0..stage.setup.repliers {
         stage.add_replier()?;
     }
@@ -208,16 +220,16 @@ fn until(limit: Duration, what: &str, is: impl Fn() -> bool) -> Outcome {
 
 fn line(row: &Row, judged: Option<&Verdict>, wrong: &[String]) {
     let said = if wrong.is_empty() { "ok".to_owned() } else { wrong.join("; ") };
-    let (number, name) = (row.number, row.name);
+    let (id, name) = (row.id(), row.name);
     let Some(Verdict { counts, faults, .. }) = judged else {
-        return println!("{number:>3} {name:<50} did not come to its end: {said}");
+        return println!("{id:<17} {name:<54} did not come to its end: {said}");
     };
     let back = faults.first().and_then(|fault| fault.recovery_us);
     let back = back.map_or_else(|| "never".to_owned(), |us| (us / 1_000).to_string());
     let count = |class| counts.errors.get(&class).copied().unwrap_or_default();
     let errors = [Class::NotSent, Class::Unknown, Class::Executed].map(count);
     println!(
-        "{number:>3} {name:<50} {:>8} {:>8} {:>5} {:>6} {:>6} {:>6} {:>8} {back:>8} {said}",
+        "{id:<17} {name:<54} {:>8} {:>8} {:>5} {:>6} {:>6} {:>6} {:>8} {back:>8} {said}",
         counts.requests,
         counts.acknowledged,
         counts.lost,

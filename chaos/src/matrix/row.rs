@@ -9,12 +9,29 @@ use crate::Outcome;
 /// A row.
 pub(super) struct Row {
     pub(super) number: u32,
+    /// Tells it from other rows of its number.
+    pub(super) variant: &'static str,
     pub(super) name: &'static str,
     pub(super) setup: fn(&mut Setup),
     /// Injects and heals.
     pub(super) fault: fn(&mut Stage<'_>) -> Outcome,
     pub(super) errors: Errors,
-    pub(super) duplicates: bool,
+    /// The only kinds of errors that calls may end with; any, if there are none.
+    pub(super) codes: &'static [&'static str],
+    pub(super) duplicates: Duplicates,
+    /// What processes must have counted of themselves.
+    pub(super) counted: &'static [&'static str],
+    /// What the row is judged by besides.
+    pub(super) asks: fn(&mut Limits),
+}
+
+/// Whether a request may be handled more than once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Duplicates {
+    None,
+    Allowed,
+    /// At least one must be: or the fault was not where it should have been.
+    Some,
 }
 
 /// Whether calls may end, or must end, with errors.
@@ -37,7 +54,31 @@ impl Row {
         name: &'static str,
         fault: fn(&mut Stage<'_>) -> Outcome,
     ) -> Self {
-        Self { number, name, setup: |_| {}, fault, errors: Errors::None, duplicates: false }
+        Self {
+            number,
+            variant: "",
+            name,
+            setup: |_| {},
+            fault,
+            errors: Errors::None,
+            codes: &[],
+            duplicates: Duplicates::None,
+            counted: &[],
+            asks: |_| {},
+        }
+    }
+
+    /// One of several rows of its number.
+    pub(super) const fn variant(self, variant: &'static str) -> Self {
+        Self { variant, ..self }
+    }
+
+    /// The number, and the variant if there is one: the name of its topic and its folder.
+    pub(super) fn id(&self) -> String {
+        match self.variant {
+            "" => self.number.to_string(),
+            variant => format!("{}-{variant}", self.number),
+        }
     }
 
     /// What may become of calls.
@@ -45,9 +86,34 @@ impl Row {
         Self { errors, ..self }
     }
 
+    /// Whether it is meant by this, which is its name or its number.
+    pub(super) fn is(&self, wanted: &str) -> bool {
+        self.id() == wanted || self.number.to_string() == wanted
+    }
+
+    /// No other kinds of errors than these.
+    pub(super) const fn codes(self, codes: &'static [&'static str]) -> Self {
+        Self { codes, ..self }
+    }
+
     /// What was handled may be handled again.
     pub(super) const fn duplicates(self) -> Self {
-        Self { duplicates: true, ..self }
+        Self { duplicates: Duplicates::Allowed, ..self }
+    }
+
+    /// Something must be handled again.
+    pub(super) const fn handled_again(self) -> Self {
+        Self { duplicates: Duplicates::Some, ..self }
+    }
+
+    /// What processes must have counted of themselves.
+    pub(super) const fn counted(self, counted: &'static [&'static str]) -> Self {
+        Self { counted, ..self }
+    }
+
+    /// What the row is judged by besides.
+    pub(super) const fn asks(self, asks: fn(&mut Limits)) -> Self {
+        Self { asks, ..self }
     }
 
     /// What the row changes of its stage.
@@ -65,13 +131,18 @@ impl Row {
             ..Gauge::default()
         };
         let replier = Gauge { in_flight: Some(20_000), ..requester };
-        Limits {
-            caps: [("requester".to_owned(), requester), ("replier".to_owned(), replier)].into(),
+        // A process with several requesters at once.
+        let newcomers = Gauge { fds: Some(1_000), ..requester };
+        let caps = [("requester", requester), ("replier", replier), ("newcomers", newcomers)];
+        let mut limits = Limits {
+            caps: caps.map(|(name, caps)| (name.to_owned(), caps)).into(),
             // What was handled may have to be handled again where the row says so.
-            clean_drain: !self.duplicates,
+            clean_drain: self.duplicates == Duplicates::None,
             reply_topics: vec![format!("{topic}.replies")],
             ..Limits::default()
-        }
+        };
+        (self.asks)(&mut limits);
+        limits
     }
 
     /// What is wrong with this verdict; nothing if the row came out as it should.
@@ -87,8 +158,18 @@ impl Row {
                 wrong.push(format!("{count} {what}"));
             }
         };
-        if !self.duplicates {
-            none(counts.duplicates, "handled twice");
+        match self.duplicates {
+            Duplicates::None => none(counts.duplicates, "handled twice"),
+            Duplicates::Allowed => {}
+            Duplicates::Some => none(usize::from(counts.duplicates == 0), "fault without effect"),
+        }
+        for what in self.counted.iter().filter(|what| !counts.counted.contains_key(**what)) {
+            none(1, &format!("fault of which nobody counted `{what}`"));
+        }
+        for (code, count) in &counts.codes {
+            if !self.codes.is_empty() && !self.codes.contains(&code.as_str()) {
+                none(*count, &format!("errors of kind `{code}`"));
+            }
         }
         let not_sent = counts.errors.get(&Class::NotSent).copied().unwrap_or_default();
         let failed: usize = counts.errors.values().sum();
@@ -154,6 +235,26 @@ mod tests {
             let row = row(errors);
             assert_eq!(row.judge(&verdict(&row, Vec::new())).len(), 1, "{errors:?}");
         }
+    }
+
+    #[test]
+    fn a_row_that_demands_something_fails_without() {
+        let row = row(Errors::None);
+        let found = verdict(&row, Vec::new());
+        let again = Row::new(0, "none", |_| Ok(())).handled_again();
+        assert_eq!(again.judge(&found), ["1 fault without effect"]);
+        let counted = Row::new(0, "none", |_| Ok(())).counted(&["deleted"]);
+        assert_eq!(counted.judge(&found), ["1 fault of which nobody counted `deleted`"]);
+        let count = Kind::Counted { what: "deleted".to_owned(), count: 2 };
+        assert_eq!(counted.judge(&verdict(&row, vec![count])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn errors_of_other_kinds_than_the_row_names_are_wrong() {
+        let typed = row(Errors::Allowed).codes(&["timeout"]);
+        let mut found = verdict(&typed, Vec::new());
+        found.counts.codes = [("timeout".to_owned(), 3), ("Strange".to_owned(), 1)].into();
+        assert_eq!(typed.judge(&found), ["1 errors of kind `Strange`"]);
     }
 
     #[test]

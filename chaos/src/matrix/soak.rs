@@ -100,7 +100,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let broker = super::start(Settings::Fast)?;
     broker.create_topic_with(&TopicSpec::new(TOPIC).partitions(PARTITIONS))?;
     broker.create_topic_with(&TopicSpec::new(format!("{TOPIC}.replies")))?;
-    let witness = Witness::start(&folder, broker.bootstrap(), TOPIC, PARTITIONS)?;
+    let witness = Witness::start(&folder, broker.bootstrap(), TOPIC, (PARTITIONS, 1))?;
     let capacity = (REPLIERS * CONCURRENCY) as u64 * 1_000 / HANDLER_MS;
     let mut setup = Setup { repliers: REPLIERS, handler_ms: HANDLER_MS, ..Setup::default() };
     setup.rate = u32::try_from(capacity * LOAD / 100)?;

@@ -1,16 +1,18 @@
 //! The witness of a row: it reads the request topic and the reply topic, and asks for committed
 //! offsets. What is in the logs is the truth about acknowledgements, whatever a process says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use antiphon::wire::names;
-use antiphon_chaos::history::{End, Id, Kind, Writer};
+use antiphon_chaos::history::{End, Id, Kind, Writer, now_us};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -21,15 +23,30 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// How often committed offsets are asked for.
 const COMMITS: Duration = Duration::from_millis(200);
 const POLL: Duration = Duration::from_millis(20);
+/// How long one topic is waited for before the other is looked at again.
+const SHORT: Duration = Duration::from_millis(2);
 /// Replies without a request that are remembered: more than any row forges.
 const MOST_UNKNOWN: usize = 500_000;
 /// How long the last look may take, when the brokers are well again.
 const LAST_LOOK: Duration = Duration::from_secs(60);
 
+/// How long the rest of a partition may have no records before it is asked whether that is its end.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// What became of a topic that is read.
+#[derive(Debug)]
+pub(crate) struct Changed {
+    pub(crate) topic: String,
+    pub(crate) partitions: i32,
+    /// Whether it is another topic of the same name, which begins anew.
+    pub(crate) is_new: bool,
+}
+
 /// A witness that looks on.
 #[derive(Debug)]
 pub(crate) struct Witness {
     stop: Arc<AtomicBool>,
+    changes: Sender<Changed>,
     thread: JoinHandle<Outcome>,
 }
 
@@ -47,19 +64,26 @@ struct Answer {
     status: Option<Vec<u8>>,
 }
 
-struct Looking {
+/// A topic that is read.
+struct Source {
+    topic: String,
+    partitions: i32,
     reader: BaseConsumer,
+    /// How far each partition has been read.
+    read: HashMap<i32, i64>,
+    /// Partitions whose end was met since they were last sought.
+    ended: HashSet<i32>,
+}
+
+struct Looking {
+    requests: Source,
+    replies: Source,
+    changes: Receiver<Changed>,
     asker: BaseConsumer,
     bootstrap: String,
     writer: Writer,
-    topic: String,
-    partitions: i32,
     /// Which call a correlation id is of.
     calls: Calls,
-    /// Offsets that were found, and are told when the replies before them are.
-    committed: HashMap<i32, i64>,
-    /// How far each partition has been read: by topic and partition.
-    read: HashMap<(String, i32), i64>,
 }
 
 impl Witness {
@@ -68,31 +92,27 @@ impl Witness {
         folder: &Path,
         bootstrap: &str,
         topic: &str,
-        partitions: i32,
+        (partitions, reply_partitions): (i32, i32),
     ) -> Outcome<Self> {
-        let replies = format!("{topic}.replies");
-        let reader = client(bootstrap, "chaos.witness")?;
-        let mut start = TopicPartitionList::new();
-        for partition in 0..partitions {
-            start.add_partition_offset(topic, partition, Offset::Beginning)?;
-        }
-        start.add_partition_offset(&replies, 0, Offset::Beginning)?;
-        reader.assign(&start)?;
+        let (changes, changed) = mpsc::channel();
         let mut looking = Looking {
-            reader,
+            requests: Source::new(bootstrap, topic.to_owned(), partitions)?,
+            replies: Source::new(bootstrap, format!("{topic}.replies"), reply_partitions)?,
+            changes: changed,
             asker: client(bootstrap, topic)?,
             bootstrap: bootstrap.to_owned(),
             writer: Writer::create(folder, "witness")?,
-            topic: topic.to_owned(),
-            partitions,
             calls: Calls::default(),
-            committed: HashMap::new(),
-            read: HashMap::new(),
         };
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         let thread = thread::spawn(move || looking.run(&told));
-        Ok(Self { stop, thread })
+        Ok(Self { stop, changes, thread })
+    }
+
+    /// Whom to tell what becomes of the topics.
+    pub(crate) fn changes(&self) -> Sender<Changed> {
+        self.changes.clone()
     }
 
     /// Lets it read both topics to their ends, and ends it.
@@ -102,10 +122,106 @@ impl Witness {
     }
 }
 
+impl Source {
+    fn new(bootstrap: &str, topic: String, partitions: i32) -> Outcome<Self> {
+        let reader = client(bootstrap, "chaos.witness")?;
+        let (read, ended) = (HashMap::new(), HashSet::new());
+        let mut source = Self { topic, partitions, reader, read, ended };
+        source.assign()?;
+        Ok(source)
+    }
+
+    /// Reads each partition from where it was read to.
+    fn assign(&mut self) -> Outcome {
+        let mut start = TopicPartitionList::new();
+        for partition in 0..self.partitions {
+            let known = self.read.get(&partition);
+            let from = known.map_or(Offset::Beginning, |next| Offset::Offset(*next));
+            start.add_partition_offset(&self.topic, partition, from)?;
+        }
+        Ok(self.reader.assign(&start)?)
+    }
+
+    /// A client believes for minutes what it knew of the topic before, so there is another one.
+    fn change(&mut self, changed: &Changed, bootstrap: &str) -> Outcome {
+        let read = std::mem::take(&mut self.read);
+        *self = Self::new(bootstrap, changed.topic.clone(), changed.partitions)?;
+        if !changed.is_new {
+            self.read = read;
+            self.assign()?;
+        }
+        Ok(())
+    }
+
+    /// Takes one record, if there is one by then; tells what it says.
+    fn poll(
+        &mut self,
+        limit: Duration,
+        tell: impl FnOnce(&BorrowedMessage<'_>) -> Outcome,
+    ) -> Outcome<bool> {
+        let place = match self.reader.poll(limit) {
+            None => return Ok(false),
+            Some(Ok(record)) => {
+                tell(&record)?;
+                Some((record.partition(), record.offset() + 1))
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                self.ended.insert(partition);
+                None
+            }
+            // Reported again and again while brokers are down; it goes on by itself.
+            Some(Err(_)) => None,
+        };
+        if let Some((partition, next)) = place {
+            self.read.insert(partition, next);
+        }
+        Ok(true)
+    }
+
+    /// Where each partition that is not empty ends.
+    fn ends(&self, asker: &BaseConsumer, limit: Duration) -> Option<Vec<(i32, i64)>> {
+        let mut ends = Vec::new();
+        for partition in 0..self.partitions {
+            let (low, high) = asker.fetch_watermarks(&self.topic, partition, limit).ok()?;
+            if low < high {
+                ends.push((partition, high));
+            }
+        }
+        Some(ends)
+    }
+
+    /// Whether all is read up to these ends. What transactions leave at the end of a partition is no
+    /// record: whether there is nothing else, the reader says when it is sent there once more.
+    fn is_read(&self, ends: &[(i32, i64)], is_sought: bool) -> bool {
+        ends.iter().all(|(partition, end)| {
+            is_sought && self.ended.contains(partition)
+                || self.read.get(partition).is_some_and(|next| next >= end)
+        })
+    }
+
+    /// Lets the reader say anew whether partitions have ended.
+    fn seek_ends(&mut self, ends: &[(i32, i64)]) {
+        self.ended.clear();
+        for (partition, end) in ends {
+            let Some(next) = self.read.get(partition).filter(|next| *next < end) else { continue };
+            // If it fails, the end is not met, and that is looked at again.
+            let _ = self.reader.seek(&self.topic, *partition, Offset::Offset(*next), ANSWER);
+        }
+    }
+}
+
 impl Looking {
     fn run(&mut self, told: &AtomicBool) -> Outcome {
         let mut asked = Instant::now();
         while !told.load(Ordering::Acquire) {
+            for changed in self.changes.try_iter().collect::<Vec<_>>() {
+                let source = match changed.topic == self.requests.topic {
+                    true => &mut self.requests,
+                    false => &mut self.replies,
+                };
+                source.change(&changed, &self.bootstrap)?;
+                self.asker = client(&self.bootstrap, &self.requests.topic)?;
+            }
             self.read_for(POLL)?;
             if asked.elapsed() >= COMMITS {
                 // Brokers that are down are what some rows are about; the last look must succeed.
@@ -127,23 +243,20 @@ impl Looking {
         let until = Instant::now() + limit;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let mut events = Vec::new();
-            let mut place = None;
-            match self.reader.poll(left) {
-                None => return Ok(()),
-                Some(Ok(record)) => {
-                    let at = (record.topic().to_owned(), record.partition());
-                    place = Some((at, record.offset() + 1));
-                    seen(&record, &self.topic, &mut self.calls, &mut events);
-                }
-                // Reported again and again while brokers are down; it goes on by itself.
-                Some(Err(_)) => {}
-            }
-            self.writer.note_all(events)?;
-            if let Some((at, next)) = place {
-                self.read.insert(at, next);
-            }
-            if left.is_zero() {
+            let (calls, writer) = (&mut self.calls, &self.writer);
+            let of_requests = self.requests.poll(Duration::ZERO, |record| {
+                let mut events = Vec::new();
+                asked(record, calls, &mut events);
+                Ok(writer.note_all(events)?)
+            })?;
+            let wait = if of_requests { Duration::ZERO } else { left.min(SHORT) };
+            let (calls, writer) = (&mut self.calls, &self.writer);
+            let of_replies = self.replies.poll(wait, |record| {
+                let mut events = Vec::new();
+                replied(record, calls, &mut events);
+                Ok(writer.note_all(events)?)
+            })?;
+            if left.is_zero() || !of_requests && !of_replies && left <= SHORT {
                 return Ok(());
             }
         }
@@ -152,46 +265,39 @@ impl Looking {
     /// Tells committed offsets once all replies are told that came before them. Says whether both
     /// topics have been read to the ends that they had.
     fn commits(&mut self, limit: Duration) -> Outcome<bool> {
+        let group = self.requests.topic.clone();
         let mut wanted = TopicPartitionList::new();
-        for partition in 0..self.partitions {
-            wanted.add_partition(&self.topic, partition);
+        for partition in 0..self.requests.partitions {
+            wanted.add_partition(&group, partition);
         }
+        let asked_us = now_us();
         let Ok(found) = self.asker.committed_offsets(wanted, limit) else {
             // One that has seen all brokers go may look for the group's coordinator for minutes.
-            self.asker = client(&self.bootstrap, &self.topic)?;
+            self.asker = client(&self.bootstrap, &group)?;
             return Ok(false);
         };
-        let replies = format!("{}.replies", self.topic);
-        let mut ends = Vec::new();
-        let requests = (0..self.partitions).map(|partition| (self.topic.clone(), partition));
-        for (topic, partition) in requests.chain([(replies, 0)]) {
-            let Ok((low, high)) = self.asker.fetch_watermarks(&topic, partition, limit) else {
+        let ends = (self.requests.ends(&self.asker, limit), self.replies.ends(&self.asker, limit));
+        let (Some(requests), Some(replies)) = ends else { return Ok(false) };
+        let began = Instant::now();
+        let mut is_sought = false;
+        while !(self.requests.is_read(&requests, false)
+            && self.replies.is_read(&replies, is_sought))
+        {
+            if began.elapsed() > limit {
                 return Ok(false);
-            };
-            ends.push(((topic, partition), low, high));
-        }
-        let until = Instant::now() + limit;
-        let is_read = |this: &Self| {
-            ends.iter().all(|(at, low, high)| {
-                low == high || this.read.get(at).is_some_and(|next| next >= high)
-            })
-        };
-        while !is_read(self) {
-            if Instant::now() > until {
-                return Ok(false);
+            }
+            if began.elapsed() > QUIET && !is_sought {
+                self.replies.seek_ends(&replies);
+                is_sought = true;
             }
             self.read_for(POLL)?;
         }
-        let mut events = Vec::new();
-        for element in found.elements() {
-            let Offset::Offset(offset) = element.offset() else { continue };
-            let partition = element.partition();
-            if self.committed.insert(partition, offset) != Some(offset) {
-                let (group, topic) = (self.topic.clone(), self.topic.clone());
-                events.push(Kind::Commit { group, topic, partition, offset });
-            }
-        }
-        self.writer.note_all(events)?;
+        let commits = found.elements().into_iter().filter_map(|element| {
+            let Offset::Offset(offset) = element.offset() else { return None };
+            let (group, topic, partition) = (group.clone(), group.clone(), element.partition());
+            Some(Kind::Commit { group, topic, partition, offset, asked_us: Some(asked_us) })
+        });
+        self.writer.note_all(commits)?;
         Ok(true)
     }
 }
@@ -202,29 +308,33 @@ fn client(bootstrap: &str, group: &str) -> Outcome<BaseConsumer> {
         .set("bootstrap.servers", bootstrap)
         .set("group.id", group)
         .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "earliest")
         .set("reconnect.backoff.max.ms", "500");
     Ok(config.create()?)
 }
 
-/// What a record says has happened.
-fn seen(record: &BorrowedMessage<'_>, requests: &str, calls: &mut Calls, events: &mut Vec<Kind>) {
-    let header = |name: &str| {
-        record.headers()?.iter().find(|header| header.key == name)?.value.map(<[u8]>::to_vec)
-    };
-    let Some(correlation) = header(names::CORRELATION_ID) else { return };
+fn header(record: &BorrowedMessage<'_>, name: &str) -> Option<Vec<u8>> {
+    record.headers()?.iter().find(|header| header.key == name)?.value.map(<[u8]>::to_vec)
+}
+
+/// What a request says has happened.
+fn asked(record: &BorrowedMessage<'_>, calls: &mut Calls, events: &mut Vec<Kind>) {
+    let Some(correlation) = header(record, names::CORRELATION_ID) else { return };
+    let Some((id, _)) = record.payload().and_then(payload::read) else { return };
     let (topic, partition) = (record.topic().to_owned(), record.partition());
-    if topic == requests {
-        if let Some((id, _)) = record.payload().and_then(payload::read) {
-            let offset = record.offset();
-            events.push(Kind::Acked { id, topic, partition, offset });
-            for answer in calls.unknown.remove(&correlation).unwrap_or_default() {
-                answered(id, answer, events);
-            }
-            calls.known.insert(correlation, id);
-        }
-        return;
+    events.push(Kind::Acked { id, topic, partition, offset: record.offset() });
+    for answer in calls.unknown.remove(&correlation).unwrap_or_default() {
+        answered(id, answer, events);
     }
-    let answer = Answer { topic, partition, status: header(names::STATUS) };
+    calls.known.insert(correlation, id);
+}
+
+/// What a reply says has happened.
+fn replied(record: &BorrowedMessage<'_>, calls: &mut Calls, events: &mut Vec<Kind>) {
+    let Some(correlation) = header(record, names::CORRELATION_ID) else { return };
+    let (topic, partition) = (record.topic().to_owned(), record.partition());
+    let answer = Answer { topic, partition, status: header(record, names::STATUS) };
     match calls.known.get(&correlation) {
         Some(id) => answered(*id, answer, events),
         // Its request comes yet, or it is forged.

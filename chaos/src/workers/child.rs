@@ -35,9 +35,13 @@ impl Worker {
     /// Sends a signal, unless the process has ended.
     pub(crate) fn signal(&mut self, signal: Signal) -> Outcome {
         if self.child.try_wait()?.is_none() {
-            kill_process(Pid::from_child(&self.child), signal)?;
+            kill_process(self.pid(), signal)?;
         }
         Ok(())
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     /// Tells a requester to ask no more.

@@ -2,6 +2,8 @@
 //! down what they do before they do it.
 
 pub(crate) mod child;
+mod crash;
+mod newcomers;
 pub(crate) mod orders;
 pub(crate) mod payload;
 pub(crate) mod replier;

@@ -31,6 +31,26 @@ pub(crate) struct Asking {
     pub(crate) odd: Deed,
     /// Whether every tenth call is dropped as soon as it is made.
     pub(crate) drops: bool,
+    /// How many keys requests have by turns; 0 gives each its own.
+    pub(crate) keys: u64,
+    /// How many bytes each request has beside what it says.
+    pub(crate) padding: usize,
+    /// How many more requesters are built first, and ask at once.
+    pub(crate) newcomers: usize,
+}
+
+/// Where a replier kills itself, once it is told to by SIGUSR1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CrashPoint {
+    /// A request was taken in, and its handler has not begun.
+    BeforeHandler,
+    /// The handler has had its effect, and has not answered.
+    AfterEffect,
+    /// A reply is acknowledged, and its offset is not committed.
+    AfterReply,
+    /// So are many, just before they would be committed.
+    BeforeCommit,
 }
 
 /// What a replier is to do.
@@ -39,6 +59,7 @@ pub(crate) struct Answering {
     pub(crate) common: Common,
     pub(crate) settings: ReplierSettings,
     pub(crate) handler_ms: u64,
+    pub(crate) crash: Option<CrashPoint>,
 }
 
 impl Common {

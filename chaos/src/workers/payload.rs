@@ -27,15 +27,20 @@ const ALL: [(Deed, &str); 5] = [
     (Deed::Large, "large"),
 ];
 
-/// The payload of a request.
-pub(crate) fn write(id: Id, deed: Deed) -> String {
+/// The payload of a request, with so many bytes behind it that say nothing.
+pub(crate) fn write(id: Id, deed: Deed, padding: usize) -> String {
     let name = ALL.iter().find(|(known, _)| *known == deed).map_or("echo", |(_, name)| name);
-    format!("{id} {name}")
+    format!("{id} {name}{}", " ".repeat(padding))
+}
+
+/// What it says: all but the padding.
+pub(crate) fn said(payload: &[u8]) -> &[u8] {
+    payload.trim_ascii_end()
 }
 
 /// Reads a payload; `None` for one that no requester of ours wrote.
 pub(crate) fn read(payload: &[u8]) -> Option<(Id, Deed)> {
-    let (id, name) = std::str::from_utf8(payload).ok()?.split_once(' ')?;
+    let (id, name) = std::str::from_utf8(payload).ok()?.trim_end().split_once(' ')?;
     let deed = ALL.iter().find(|(_, known)| *known == name)?.0;
     Some((id.parse().ok()?, deed))
 }
@@ -47,7 +52,9 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_nothing_else() {
         for (deed, _) in ALL {
-            assert_eq!(read(write(Id(7), deed).as_bytes()), Some((Id(7), deed)));
+            for padding in [0, 9] {
+                assert_eq!(read(write(Id(7), deed, padding).as_bytes()), Some((Id(7), deed)));
+            }
         }
         for odd in [&b"\xff"[..], b"7", b"7 dance", b"x echo"] {
             assert_eq!(read(odd), None);

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon::metrics::ReplierMetrics;
-use antiphon::replier::{RawReply, RawRequest, shutdown_signal};
+use antiphon::replier::{PartitionChange, PartitionEvent, RawReply, RawRequest, shutdown_signal};
 use antiphon::{Context, Replier, Router, Status};
-use antiphon_chaos::history::{Id, Kind, Writer, now_us, us};
+use antiphon_chaos::history::{Id, Kind, Writer, now_us, payload_hash, us};
 
-use super::orders::Answering;
+use super::crash::Crash;
+use super::orders::{Answering, CrashPoint};
 use super::payload::{self, Deed};
 use super::vitals;
 use crate::Outcome;
@@ -36,20 +37,39 @@ async fn answer(orders: Answering) -> Outcome {
     let writer = Arc::new(Writer::create(&orders.common.folder, &orders.common.name)?);
     let metrics = ReplierMetrics::new();
     let outstanding = metrics.outstanding.clone();
-    vitals::watch(&writer, move || u64::try_from(outstanding.get()).ok());
+    let counting = metrics.clone();
+    let counts = move || {
+        vec![
+            ("deleted", counting.deleted.get()),
+            ("skipped", counting.skipped.get()),
+            ("expired", counting.expired.get()),
+            ("rebuilt", counting.transactions("rebuilt").get()),
+            ("kept_replies", counting.duplicates("reply").get()),
+            ("claims", counting.duplicates("claim").get()),
+        ]
+    };
+    let in_flight = move || u64::try_from(outstanding.get()).ok();
+    let vitals = vitals::watch(&writer, in_flight, counts.clone());
+    let crash = Crash::prepare(orders.crash, Arc::clone(&writer), metrics.clone())?;
     let takes = Duration::from_millis(orders.handler_ms);
     let history = Arc::clone(&writer);
     let router = Router::new().handle_any(orders.common.topic.clone(), move |request, context| {
-        let history = Arc::clone(&history);
-        async move { handle(&history, takes, request, context).await }
+        let (history, crash) = (Arc::clone(&history), crash.clone());
+        async move { handle(&history, &crash, takes, request, context).await }
     });
     let (ready, draining) = (Arc::clone(&writer), Arc::clone(&writer));
+    let (partitions, requests) = (Arc::clone(&writer), orders.common.topic.clone());
     Replier::builder(orders.common.kafka())
         .settings(orders.settings.clone())
         .metrics(metrics)
         .on_ready(move |is_ready| {
             if is_ready && ready.note(Kind::Started).is_err() {
                 std::process::exit(1);
+            }
+        })
+        .on_partition(move |event| {
+            if event.topic == requests {
+                note_partition(&partitions, event);
             }
         })
         .service(router)
@@ -60,12 +80,27 @@ async fn answer(orders: Answering) -> Outcome {
             }
         })
         .await?;
-    writer.note(Kind::Stopped)?;
-    Ok(())
+    vitals.end(&writer, counts())
+}
+
+fn note_partition(history: &Writer, event: PartitionEvent<'_>) {
+    let (topic, partition) = (event.topic.to_owned(), event.partition);
+    note(
+        history,
+        match event.change {
+            PartitionChange::Assigned => Kind::Assigned { topic, partition },
+            PartitionChange::Revoked => Kind::Revoked { topic, partition },
+            PartitionChange::Lost => Kind::Lost { topic, partition },
+            PartitionChange::Committed(offset) => Kind::CommitTold { topic, partition, offset },
+            // What is not known here cannot be judged either.
+            _ => return,
+        },
+    );
 }
 
 async fn handle(
     history: &Writer,
+    crash: &Crash,
     takes: Duration,
     request: RawRequest,
     context: Context,
@@ -73,6 +108,7 @@ async fn handle(
     let Some((id, deed)) = payload::read(&request.payload) else {
         return Err(Status::invalid_argument("no request of this run"));
     };
+    crash.at(CrashPoint::BeforeHandler);
     note(history, started(id, &context));
     match deed {
         Deed::Echo | Deed::Large => {}
@@ -84,6 +120,7 @@ async fn handle(
         tokio::time::sleep(takes).await;
     }
     note(history, Kind::Effect { id });
+    crash.at(CrashPoint::AfterEffect);
     match deed {
         Deed::Large => Ok(RawReply::new(vec![b'x'; TOO_LARGE])),
         _ => Ok(RawReply::new(request.payload)),
@@ -98,7 +135,7 @@ fn started(id: Id, context: &Context) -> Kind {
         topic: context.topic().to_owned(),
         partition: context.partition(),
         offset: context.offset(),
-        key: None,
+        key: context.key().map(|key| payload_hash(key)),
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::orders::Asking;
 use super::payload::{self, Deed};
-use super::vitals;
+use super::{newcomers, vitals};
 use crate::Outcome;
 
 const TICK: Duration = Duration::from_millis(2);
@@ -33,7 +33,16 @@ async fn ask(orders: Asking) -> Outcome {
     let writer = Arc::new(Writer::create(&orders.common.folder, &orders.common.name)?);
     let metrics = RequesterMetrics::new();
     let in_flight = metrics.in_flight.clone();
-    vitals::watch(&writer, move || u64::try_from(in_flight.get()).ok());
+    let counting = metrics.clone();
+    let counts = move || {
+        vec![
+            ("late", counting.late_replies.get()),
+            ("foreign", counting.foreign_replies.get()),
+            ("malformed", counting.malformed_replies.get()),
+        ]
+    };
+    let vitals =
+        vitals::watch(&writer, move || u64::try_from(in_flight.get()).ok(), counts.clone());
     let requester = Requester::builder(orders.common.kafka())
         .reply_topic(format!("{}.replies", orders.common.topic))
         .settings(orders.settings.clone())
@@ -46,6 +55,7 @@ async fn ask(orders: Asking) -> Outcome {
     let timeout = Duration::from_millis(orders.timeout_ms);
     // Unique among all processes of a run: when and where it began, and a number.
     let first = u128::from(now_us()) << 64 | u128::from(std::process::id()) << 32;
+    newcomers::ask(&orders, &writer, first | 1 << 31).await?;
     let began = Instant::now();
     let mut ticks = tokio::time::interval(TICK);
     // What a pause of the process has missed is not made up for at once.
@@ -65,12 +75,13 @@ async fn ask(orders: Asking) -> Outcome {
             let id = Id(first | u128::from(number));
             let marked = number.is_multiple_of(10);
             let deed = if marked { orders.odd } else { Deed::Echo };
-            let payload = payload::write(id, deed);
-            let payload_hash = payload_hash(payload.as_bytes());
+            let payload = payload::write(id, deed, orders.padding);
+            let payload_hash = payload_hash(payload::said(payload.as_bytes()));
             let deadline_us = now_us() + us(timeout);
             writer.note(Kind::Invoke { id, deadline_us, payload_hash })?;
             let request = RawRequest::new(orders.common.topic.clone(), payload);
-            let call = requester.ask(request).key(number.to_string()).timeout(timeout).send();
+            let key = number.checked_rem(orders.keys).unwrap_or(number).to_string();
+            let call = requester.ask(request).key(key).timeout(timeout).send();
             if orders.drops && marked {
                 drop(call);
                 writer.note(failure(id, Class::Unknown, "dropped", String::new()))?;
@@ -88,21 +99,24 @@ async fn ask(orders: Asking) -> Outcome {
     let left = u64::try_from(metrics.in_flight.get()).ok();
     writer.note(Kind::Gauge(vitals::reading(&Handle::current(), left)))?;
     requester.close(Duration::ZERO).await;
-    writer.note(Kind::Stopped)?;
-    Ok(())
+    vitals.end(&writer, counts())
 }
 
 /// Writes down how a call ends.
 async fn end(id: Id, call: Call<Reply>, writer: Arc<Writer>, pending: Arc<AtomicU64>) {
-    let kind = match call.await {
-        Ok(reply) => Kind::Ok { id, payload_hash: payload_hash(&reply.payload) },
-        Err(error) => failure(id, class(&error), &code(&error), error.to_string()),
-    };
-    if writer.note(kind).is_err() {
+    if noted_end(id, call, &writer).await.is_err() {
         // Without a history nothing that follows can be judged.
         std::process::exit(1);
     }
     pending.fetch_sub(1, Ordering::Release);
+}
+
+/// The same, and says whether it could be written.
+pub(super) async fn noted_end(id: Id, call: Call<Reply>, writer: &Writer) -> io::Result<()> {
+    writer.note(match call.await {
+        Ok(reply) => Kind::Ok { id, payload_hash: payload_hash(payload::said(&reply.payload)) },
+        Err(error) => failure(id, class(&error), &code(&error), error.to_string()),
+    })
 }
 
 fn failure(id: Id, class: Class, code: &str, text: String) -> Kind {

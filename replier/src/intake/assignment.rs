@@ -17,6 +17,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::dedupe::windows::Windows;
 use crate::intake::commits::Commits;
 use crate::intake::outstanding::Outstanding;
+use crate::intake::partitions::{PartitionChange, Told};
 use crate::intake::tracker::Tracker;
 use crate::readiness::Readiness;
 
@@ -34,6 +35,7 @@ pub(crate) struct Assignment {
     readiness: Arc<Readiness>,
     /// `None` if requests that come again are handled again.
     windows: Option<Windows>,
+    told: Told,
     trackers: Mutex<Trackers>,
     commits: Commits,
     /// Set by a rebalance: partitions that were just assigned are not paused.
@@ -52,6 +54,7 @@ impl Assignment {
         settings: &ReplierSettings,
         readiness: Arc<Readiness>,
         windows: Option<Windows>,
+        told: Told,
     ) -> Self {
         Self {
             observer,
@@ -61,6 +64,7 @@ impl Assignment {
             transactional: settings.transactions.enabled,
             readiness,
             windows,
+            told,
             trackers: Mutex::default(),
             commits: Commits::new(Duration::from_millis(settings.commit_interval_ms)),
             changed: AtomicBool::new(false),
@@ -149,6 +153,8 @@ impl Assignment {
                 && let Some(tracker) = self.tracker(element.topic(), element.partition())
             {
                 tracker.committed(next, metadata);
+                let change = PartitionChange::Committed(next);
+                self.told.tell(element.topic(), element.partition(), change);
             }
         }
     }
@@ -178,6 +184,7 @@ impl Assignment {
         }
         self.count_held(&trackers);
         drop(trackers);
+        self.told.tell_all(list, PartitionChange::Assigned);
         if list.count() > 0 {
             self.restore(consumer, list);
         }
@@ -220,7 +227,8 @@ impl Assignment {
             tracker.close_window();
         }
         // Partitions that are lost belong to others already: nothing may be stored for them.
-        if !consumer.assignment_lost() {
+        let is_lost = consumer.assignment_lost();
+        if !is_lost {
             self.end(consumer, &revoked);
         }
         let mut trackers = self.trackers();
@@ -229,6 +237,9 @@ impl Assignment {
             trackers.get_mut(&tracker.topic).and_then(|topic| topic.remove(&tracker.partition));
         }
         self.count_held(&trackers);
+        drop(trackers);
+        let change = if is_lost { PartitionChange::Lost } else { PartitionChange::Revoked };
+        self.told.tell_all(list, change);
     }
 
     fn end(&self, consumer: &BaseConsumer<Self>, revoked: &[Arc<Tracker>]) {

@@ -25,6 +25,9 @@ pub(crate) fn join(
         ("auto.commit.interval.ms", interval.as_str()),
         // Requests that were sent before the group first came up are answered too.
         ("auto.offset.reset", "earliest"),
+        // With the classic protocol, members see for themselves that a topic has grown. By default
+        // they look every five minutes: for so long nobody would answer what is sent there.
+        ("topic.metadata.refresh.interval.ms", "5000"),
     ];
     // A member by this name keeps its partitions while it restarts.
     if !settings.instance_id.is_empty() {

@@ -9,6 +9,7 @@ pub(crate) mod group;
 pub(crate) mod incoming;
 pub(crate) mod outstanding;
 mod parked;
+pub(crate) mod partitions;
 pub(crate) mod poll;
 pub(crate) mod reply_to;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A reply topic that gets more partitions while a requester reads it.
+//! Topics that get more partitions while somebody reads them.
 
 use antiphon::requester::RawRequest;
 use futures::future::join_all;
@@ -9,20 +9,25 @@ use rdkafka::client::DefaultClientContext;
 use crate::support::asking::requester;
 use crate::support::brokers::{kafka, topics};
 use crate::support::replying::{echo, start};
-use crate::support::waiting::bounded;
+use crate::support::waiting::{LIMIT, bounded};
+
+/// To four partitions.
+async fn grow(topic: &str) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", kafka().bootstrap()).create().unwrap();
+    let more = [NewPartitions::new(topic, 4)];
+    let grown = admin.create_partitions(&more, &AdminOptions::new());
+    for result in bounded("the topic grows", grown).await.unwrap() {
+        result.unwrap();
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn replies_on_partitions_that_were_added_are_not_missed() {
     let (topic, replies) = topics("growth", 1);
     let (requester, _) = requester(kafka(), &replies).await;
 
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", kafka().bootstrap()).create().unwrap();
-    let more = [NewPartitions::new(&replies, 4)];
-    let grown = admin.create_partitions(&more, &AdminOptions::new());
-    for result in bounded("the topic grows", grown).await.unwrap() {
-        result.unwrap();
-    }
+    grow(&replies).await;
     // It comes up after the change, so it knows all four partitions; the keys spread the replies.
     let replier = start(kafka(), echo(&topic)).await;
     let calls = (0..100).map(|number: i32| {
@@ -34,5 +39,22 @@ async fn replies_on_partitions_that_were_added_are_not_missed() {
         partitions.insert(reply.unwrap().partition);
     }
     assert_eq!(partitions.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
+    replier.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn requests_on_partitions_that_were_added_are_answered_soon() {
+    let (topic, replies) = topics("growth-requests", 1);
+    let replier = start(kafka(), echo(&topic)).await;
+    grow(&topic).await;
+    // It comes up after the change, so it knows all four partitions.
+    let (requester, _) = requester(kafka(), &replies).await;
+    let calls = (0..4).map(|partition| {
+        let ask = RawRequest::new(topic.clone(), "new");
+        requester.ask(ask).partition(partition).timeout(LIMIT).send()
+    });
+    for reply in bounded("all calls", join_all(calls)).await {
+        assert_eq!(reply.unwrap().payload, "new");
+    }
     replier.stop().await.unwrap();
 }

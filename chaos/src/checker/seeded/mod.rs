@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::{Guarantee, Verdict, check};
-use crate::history::History;
+use crate::history::{History, Kind};
 use story::{Odd, Story};
 use wrongs::WRONGS;
 
@@ -90,6 +90,44 @@ fn a_request_that_nobody_has_come_to_is_not_lost() {
     let verdict = judge(&story);
     assert_eq!(broken(&verdict), []);
     assert_eq!((verdict.counts.lost, verdict.counts.unread), (0, 1));
+}
+
+#[test]
+fn only_while_its_topic_is_gone_a_reply_may_be_missing() {
+    for (gone, is_excused) in [(false, false), (true, true)] {
+        let mut story = Story::new(&[Odd::Rejected], 1);
+        wrongs::reply_never_seen(&mut story, 17);
+        if gone {
+            story.replies_are_gone(17);
+        }
+        let found = broken(&judge(&story));
+        assert_eq!(!found.contains(&Guarantee::CommitAfterReply), is_excused, "{found:?}");
+    }
+    let mut story = Story::new(&[Odd::Rejected], 1);
+    wrongs::reply_never_seen(&mut story, 17);
+    story.replies_are_gone(250);
+    assert!(broken(&judge(&story)).contains(&Guarantee::CommitAfterReply), "long before");
+}
+
+#[test]
+fn a_commit_of_two_is_held_against_neither() {
+    let mut story = Story::new(&[Odd::Rejected], 1);
+    let wrong = WRONGS.iter().find(|wrong| wrong.what == "a commit taken from a zombie");
+    (wrong.expect("there is one").make)(&mut story, 17);
+    let last = story.events.last().expect("it was told").clone();
+    story.tell(last.at_us + 1, "replier-2", last.event);
+    assert_eq!(broken(&judge(&story)), []);
+}
+
+#[test]
+fn what_was_deleted_unread_is_no_loss_if_it_is_counted() {
+    let mut story = Story::new(&[Odd::Rejected], 1);
+    let wrong = WRONGS.iter().find(|wrong| wrong.what == "deleted requests that nobody counts");
+    (wrong.expect("there is one").make)(&mut story, 17);
+    let at = story.events.last().expect("it was told").at_us;
+    story.tell(at + 1, "replier-1", Kind::Counted { what: "deleted".into(), count: 1 });
+    let verdict = judge(&story);
+    assert_eq!((broken(&verdict), verdict.counts.deleted), (vec![], 1));
 }
 
 proptest! {

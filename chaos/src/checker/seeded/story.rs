@@ -101,6 +101,14 @@ impl Story {
         self.tell(at, "requester-1", Kind::Starved { for_us });
     }
 
+    /// The reply topic is deleted when a call has its effect, and made again soon.
+    pub(super) fn replies_are_gone(&mut self, pick: usize) {
+        let effect = self.find(Self::ordinary(pick), |kind| matches!(kind, Kind::Effect { .. }));
+        let at = self.events[effect].at_us;
+        self.tell(at - 1, "injector", Kind::TopicDeleted { topic: REPLIES.into() });
+        self.tell(at + 1, "injector", Kind::TopicMade { topic: REPLIES.into() });
+    }
+
     fn take(&mut self, replier: &str, partition: i32, at: u64) {
         self.tell(at, replier, Kind::Assigned { topic: TOPIC.into(), partition });
     }
@@ -132,6 +140,8 @@ impl Story {
         }
         self.tell(at + 4 * step, replier, reply(id));
         self.tell(at + 5 * step, replier, commit(partition, offset + 1));
+        self.tell(at + 5 * step, replier, told(partition, offset + 1));
+        self.tell(at + 5 * step + 1, "auditor", look(partition, offset + 1, at + 5 * step));
         let end = match odd {
             None => Kind::Ok { id, payload_hash: hash(id) },
             Some(Odd::Expired) => failed(id, Class::Unknown),
@@ -214,7 +224,17 @@ pub(super) fn reply(id: Id) -> Kind {
 }
 
 pub(super) fn commit(partition: i32, offset: i64) -> Kind {
-    Kind::Commit { group: "orders".into(), topic: TOPIC.into(), partition, offset }
+    Kind::Commit { group: "orders".into(), topic: TOPIC.into(), partition, offset, asked_us: None }
+}
+
+/// An auditor's look at a committed offset.
+pub(super) fn look(partition: i32, offset: i64, asked: u64) -> Kind {
+    let (group, topic, asked_us) = ("orders".into(), TOPIC.into(), Some(asked));
+    Kind::Commit { group, topic, partition, offset, asked_us }
+}
+
+pub(super) fn told(partition: i32, offset: i64) -> Kind {
+    Kind::CommitTold { topic: TOPIC.into(), partition, offset }
 }
 
 fn acked(id: Id, partition: i32, offset: i64) -> Kind {

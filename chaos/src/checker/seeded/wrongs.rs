@@ -1,7 +1,9 @@
 //! One thing that goes wrong in a good story, and the guarantee that it breaks.
 
-use super::story::{BEGIN, MS, Story, TOPIC, commit, failed, hash, holds, reply, start};
-use crate::checker::Guarantee;
+use super::story::{
+    BEGIN, MS, Story, TOPIC, commit, failed, hash, holds, look, reply, start, told,
+};
+use crate::checker::{Guarantee, Order};
 use crate::history::{Class, Id, Kind};
 
 /// One thing that goes wrong.
@@ -32,11 +34,15 @@ pub(super) const WRONGS: &[Wrong] = &[
     wrong(Guarantee::CommitAfterReply, "a commit one too far", commit_too_far),
     wrong(Guarantee::CommitAfterReply, "a commit backwards", commit_backwards),
     wrong(Guarantee::CommitAfterReply, "a commit after a revocation", commit_after_revoke),
+    wrong(Guarantee::CommitAfterReply, "a commit taken after a hand-over", taken_after_revoke),
+    wrong(Guarantee::CommitAfterReply, "a commit taken after a loss", taken_after_loss),
+    wrong(Guarantee::AtLeastOnce, "deleted requests that nobody counts", deleted_uncounted),
     wrong(Guarantee::Deadline, "a handler starts late", start_late),
     wrong(Guarantee::Dedupe, "two ids for a record", two_ids),
     wrong(Guarantee::Dedupe, "an effect again, with dedupe", effect_again),
     wrong(Guarantee::Transactions, "a reply again, with transactions", reply_again),
     wrong(Guarantee::Zombie, "a commit by a zombie", zombie),
+    wrong(Guarantee::Zombie, "a commit taken from a zombie", taken_from_zombie),
     wrong(Guarantee::Bounded, "more in flight than the cap", over_cap),
     wrong(Guarantee::Bounded, "memory grows", memory_grows),
     wrong(Guarantee::Bounded, "an entry is left", entry_left),
@@ -47,6 +53,7 @@ pub(super) const WRONGS: &[Wrong] = &[
     wrong(Guarantee::Drain, "done again after a stop", again_after_stop),
     wrong(Guarantee::Drain, "begun and left at a stop", left_at_stop),
     wrong(Guarantee::Order, "an earlier offset after a later one", out_of_order),
+    wrong(Guarantee::Order, "an earlier offset of a key after a later one", out_of_order_by_key),
     wrong(Guarantee::Destinations, "a reply elsewhere", elsewhere),
     wrong(Guarantee::Recovery, "a fault is never healed", never_healed),
     wrong(Guarantee::Recovery, "throughput does not come back", never_recovers),
@@ -140,6 +147,11 @@ fn reply_after_commit(story: &mut Story, pick: usize) {
     story.events[reply].at_us = story.events[commit].at_us + 1;
 }
 
+pub(super) fn reply_never_seen(story: &mut Story, pick: usize) {
+    let reply = story.find(Story::ordinary(pick), is_reply);
+    story.events.remove(reply);
+}
+
 fn commit_too_far(story: &mut Story, pick: usize) {
     let at = story.commit_of(Story::ordinary(pick));
     let Kind::Commit { offset, .. } = &mut story.events[at].event else { panic!("it is one") };
@@ -165,6 +177,42 @@ fn zombie(story: &mut Story, _: usize) {
     let (topic, partition) = (TOPIC.to_owned(), 0);
     story.tell(last.0 + 1, "replier-2", Kind::Assigned { topic, partition });
     story.tell(last.0 + 2, "replier-1", commit(0, last.1));
+}
+
+fn taken_from_zombie(story: &mut Story, _: usize) {
+    let last = last_commit(story);
+    let (topic, partition) = (TOPIC.to_owned(), 0);
+    story.tell(last.0 + 1, "replier-2", Kind::Assigned { topic, partition });
+    story.tell(last.0 + 3, "auditor", look(0, last.1, last.0 + 2));
+    story.tell(last.0 + 4, "replier-1", told(0, last.1 + 1));
+}
+
+fn taken_after_revoke(story: &mut Story, _: usize) {
+    let last = last_commit(story);
+    let (topic, partition) = (TOPIC.to_owned(), 0);
+    let over = last.0 + story.limits.hand_over_us;
+    story.tell(last.0 + 1, "replier-1", Kind::Revoked { topic, partition });
+    story.tell(over + 3, "auditor", look(0, last.1, over + 2));
+    story.tell(over + 4, "replier-1", told(0, last.1 + 1));
+}
+
+fn taken_after_loss(story: &mut Story, _: usize) {
+    let last = last_commit(story);
+    let (topic, partition) = (TOPIC.to_owned(), 0);
+    story.tell(last.0 + 1, "replier-1", Kind::Lost { topic, partition });
+    story.tell(last.0 + 3, "auditor", look(0, last.1, last.0 + 2));
+    story.tell(last.0 + 4, "replier-1", told(0, last.1 + 1));
+}
+
+/// One that nobody handled, and that was deleted: repliers should have counted it.
+fn deleted_uncounted(story: &mut Story, pick: usize) {
+    skipped(story, pick);
+    let acked = story.find(Story::ordinary(pick), |kind| matches!(kind, Kind::Acked { .. }));
+    let at_us = story.events[acked].at_us;
+    let Kind::Acked { topic, partition, offset, .. } = story.events[acked].event.clone() else {
+        panic!("it is one")
+    };
+    story.tell(at_us + 1, "injector", Kind::Deleted { topic, partition, before: offset + 1 });
 }
 
 /// Of partition 0: when, and at which offset.
@@ -277,7 +325,13 @@ fn again_after_stop(story: &mut Story, pick: usize) {
 fn left_at_stop(story: &mut Story, _: usize) {
     let id = Id(349);
     let commit = story.commit_of(id);
-    story.events.remove(commit);
+    let Kind::Commit { partition: of, offset: next, .. } = story.events[commit].event else {
+        panic!("it is one")
+    };
+    story.events.retain(|event| {
+        !matches!(event.event, Kind::Commit { partition, offset, .. }
+            if partition == of && offset == next)
+    });
     let reply = story.find(id, is_reply);
     story.events.remove(reply);
     let end = story.find(id, is_ok);
@@ -289,6 +343,19 @@ fn out_of_order(story: &mut Story, _: usize) {
     let later = story.find(Id(5), |kind| matches!(kind, Kind::HandlerStart { .. }));
     let at = story.events[later].at_us;
     story.tell(at + 1, "replier-2", start(Id(1), 2, 1, 0, at + MS));
+}
+
+fn out_of_order_by_key(story: &mut Story, _: usize) {
+    story.limits.order = Order::ByKey;
+    for event in &mut story.events {
+        if let Kind::HandlerStart { key, .. } = &mut event.event {
+            *key = Some(7);
+        }
+    }
+    out_of_order(story, 0);
+    let last = story.events.last_mut().expect("it was just told");
+    let Kind::HandlerStart { key, .. } = &mut last.event else { panic!("it is one") };
+    *key = Some(7);
 }
 
 fn elsewhere(story: &mut Story, pick: usize) {

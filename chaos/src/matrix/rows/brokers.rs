@@ -38,19 +38,15 @@ pub(super) fn rows() -> Vec<Row> {
             }
             Ok(())
         }),
-        Row::new(5, "all brokers down for 5 s", |stage| {
-            for node in 1..=3 {
-                stage.broker.kill(node)?;
-            }
-            sleep(Duration::from_secs(5));
-            for node in 1..=3 {
-                stage.broker.restart(node)?;
-            }
-            leaders::settle(stage.bootstrap(), &stage.topic, 3, None)
-        })
-        .errors(Errors::Some)
-        .duplicates()
-        .setup(brief),
+        Row::new(5, "all brokers down for 5 s", |stage| all_down(stage, Duration::from_secs(5)))
+            .errors(Errors::Some)
+            .duplicates()
+            .setup(brief),
+        Row::new(5, "all brokers down for 30 s", |stage| all_down(stage, Duration::from_secs(30)))
+            .variant("long")
+            .errors(Errors::Some)
+            .duplicates()
+            .setup(brief),
         Row::new(6, "partition leader frozen", |stage| {
             let (leader, _) = leaders::leader(stage.bootstrap(), &stage.topic, 0)?;
             stage.broker.pause(leader)?;
@@ -75,6 +71,17 @@ pub(super) fn rows() -> Vec<Row> {
         .duplicates()
         .setup(brief),
     ]
+}
+
+pub(super) fn all_down(stage: &mut Stage<'_>, length: Duration) -> Outcome {
+    for node in 1..=3 {
+        stage.broker.kill(node)?;
+    }
+    sleep(length);
+    for node in 1..=3 {
+        stage.broker.restart(node)?;
+    }
+    leaders::settle(stage.bootstrap(), &stage.topic, 3, None)
 }
 
 fn kill_and_restart(stage: &mut Stage<'_>, node: i32) -> Outcome {

@@ -5,6 +5,8 @@ mod brokers;
 mod odd_records;
 mod repliers;
 mod requesters;
+mod resources;
+mod topics;
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -17,23 +19,25 @@ use crate::Outcome;
 pub(super) const UNTESTED: &[(&str, &str)] = &[
     ("9", "the specification has no row of this number"),
     ("19", "the specification has no row of this number"),
-    ("23-25", "no row; tests/it: embedded/first_request, kafka/growth, kafka/leases"),
-    ("27", "no row; the gap is counted by tests/it/kafka/offsets"),
     ("31-32", "Antiphon has no client of a schema registry"),
     ("33", "clock skew: the product has no seam for its clock"),
-    ("34-35", "duplicated and late replies: only as they come of rows 11 and 13"),
     ("37-41", "network faults: no row, and no test but a frozen broker (6) and a lost one (1)"),
     ("42", "a right taken away amid a run: not tested"),
     ("43-44", "need a secured cluster: tests/it/kafka/secured, all but an expired certificate"),
     ("49", "need a secured cluster: cli/tests/least_rights, at the start only"),
-    ("45", "no row; tests/it/kafka/transactions"),
     ("46", "the specification has no row of this number"),
-    ("47-48", "cgroup and file limits: not written yet"),
 ];
 
 /// All rows, in the order they run in.
 pub(super) fn all() -> Vec<Row> {
-    let groups = [brokers::rows(), repliers::rows(), requesters::rows(), odd_records::rows()];
+    let groups = [
+        brokers::rows(),
+        repliers::rows(),
+        requesters::rows(),
+        topics::rows(),
+        odd_records::rows(),
+        resources::rows(),
+    ];
     let mut rows: Vec<Row> = groups.into_iter().flatten().collect();
     rows.sort_by_key(|row| row.number);
     rows

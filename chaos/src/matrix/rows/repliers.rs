@@ -1,24 +1,63 @@
-//! Rows 10 to 17: repliers come, go, die, stall and are given more than they can do.
+//! Rows 10 to 17 and 45: repliers come, go, die, stall, are given more than they can do, and are
+//! fenced.
 
 use std::thread::sleep;
 use std::time::Duration;
 
+use antiphon::config::{DedupeStore, Lane};
+use antiphon_chaos::checker::{Limits, Order};
+
 use super::hold;
+use crate::Outcome;
 use crate::matrix::row::{Errors, Row};
+use crate::matrix::stage::Stage;
+use crate::workers::orders::CrashPoint;
 use crate::workers::payload::Deed;
+
+/// A replier that kills itself, and another in its place.
+const fn crash(variant: &'static str, name: &'static str) -> Row {
+    Row::new(11, name, |stage| {
+        stage.crash_replier()?;
+        stage.add_replier()?;
+        sleep(Duration::from_secs(8));
+        Ok(())
+    })
+    .variant(variant)
+}
+
+/// What was claimed by one that died is answered with an error by the next, and not done.
+fn one_effect(limits: &mut Limits) {
+    limits.dedupe = true;
+    limits.clean_drain = false;
+    if let Some(replier) = limits.caps.get_mut("replier") {
+        // A third client reads the changelog while windows are restored.
+        replier.fds = Some(150);
+    }
+}
+
+/// Two minutes as the specification has it, or a fair part of that.
+fn storm(stage: &mut Stage<'_>) -> Outcome {
+    for _ in 0..if stage.is_long { 30 } else { 5 } {
+        stage.add_replier()?;
+        sleep(Duration::from_secs(2));
+        stage.stop_replier()?;
+        sleep(Duration::from_secs(2));
+    }
+    Ok(())
+}
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row::new(10, "a replier joins or leaves every 2 s", |stage| {
-            for _ in 0..5 {
-                stage.add_replier()?;
-                sleep(Duration::from_secs(2));
-                stage.stop_replier()?;
-                sleep(Duration::from_secs(2));
-            }
-            Ok(())
-        })
-        .duplicates(),
+        Row::new(10, "a replier joins or leaves every 2 s", storm).duplicates(),
+        Row::new(10, "a replier joins or leaves every 2 s; lanes by key", storm)
+            .variant("by-key")
+            .duplicates()
+            .setup(|setup| {
+                setup.answering.lane = Lane::ByKey;
+                setup.keys = 20;
+                setup.handler_ms = 2;
+            })
+            .asks(|limits| limits.order = Order::ByKey),
         Row::new(11, "replier killed", |stage| {
             stage.kill_replier()?;
             stage.add_replier()?;
@@ -26,6 +65,49 @@ pub(super) fn rows() -> Vec<Row> {
             Ok(())
         })
         .duplicates(),
+        crash("before-handler", "replier kills itself before the handler")
+            .duplicates()
+            .setup(|setup| setup.crash = Some(CrashPoint::BeforeHandler)),
+        crash("after-effect", "replier kills itself after the effect")
+            .handled_again()
+            .setup(|setup| setup.crash = Some(CrashPoint::AfterEffect)),
+        crash("after-reply", "replier kills itself after the reply")
+            .duplicates()
+            .setup(|setup| setup.crash = Some(CrashPoint::AfterReply)),
+        crash("before-commit", "replier kills itself before the commit").handled_again().setup(
+            |setup| {
+                setup.crash = Some(CrashPoint::BeforeCommit);
+                setup.answering.commit_interval_ms = 5_000;
+            },
+        ),
+        // A request whose replier died amid it is answered with `ABORTED`.
+        crash("dedupe", "replier kills itself after the effect; dedupe")
+            .errors(Errors::Allowed)
+            .codes(&["ABORTED"])
+            .setup(|setup| {
+                setup.crash = Some(CrashPoint::AfterEffect);
+                setup.answering.dedupe.store = DedupeStore::Durable;
+                setup.answering.dedupe.claim = true;
+            })
+            .asks(one_effect),
+        crash("kept", "replier kills itself before the commit; dedupe")
+            .counted(&["kept_replies"])
+            .setup(|setup| {
+                setup.crash = Some(CrashPoint::BeforeCommit);
+                setup.answering.commit_interval_ms = 5_000;
+                setup.answering.dedupe.store = DedupeStore::Durable;
+                setup.answering.dedupe.claim = true;
+            })
+            .errors(Errors::Allowed)
+            .codes(&["ABORTED"])
+            .asks(one_effect),
+        crash("transactions", "replier kills itself after the effect; transactions")
+            .handled_again()
+            .setup(|setup| {
+                setup.crash = Some(CrashPoint::AfterEffect);
+                setup.answering.transactions.enabled = true;
+            })
+            .asks(|limits| limits.transactional = true),
         Row::new(12, "replier ended by SIGTERM under load", |stage| {
             stage.stop_replier()?;
             stage.add_replier()?;
@@ -57,5 +139,16 @@ pub(super) fn rows() -> Vec<Row> {
             setup.answering.concurrency = 2;
             setup.answering.max_outstanding = 100;
         }),
+        Row::new(45, "a second producer with the transactional id", |stage| {
+            for _ in 0..3 {
+                stage.fence()?;
+                sleep(Duration::from_secs(2));
+            }
+            Ok(())
+        })
+        .duplicates()
+        .counted(&["rebuilt"])
+        .setup(|setup| setup.answering.transactions.enabled = true)
+        .asks(|limits| limits.transactional = true),
     ]
 }

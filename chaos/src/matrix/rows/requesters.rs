@@ -1,4 +1,5 @@
-//! Rows 18 to 22: requesters have no room, die, are stopped, and drop what they have asked for.
+//! Rows 18 to 23: requesters have no room, die, are stopped, drop what they have asked for, and ask
+//! before they are ready.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -43,6 +44,9 @@ pub(super) fn rows() -> Vec<Row> {
             setup.odd = Deed::Hang;
             setup.rate = 100;
             setup.answering.handler_timeout_ms = 15_000;
+        }),
+        Row::new(23, "first requests of 40 requesters, half not positioned", |stage| {
+            stage.newcomers(40)
         }),
     ]
 }

@@ -1,7 +1,11 @@
 //! The stage of a row: its topic, its processes, and what may be done to them.
 
+mod harm;
+mod topics;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
@@ -10,9 +14,11 @@ use antiphon_chaos::history::{Kind, Writer};
 use antiphon_testkit::TestBroker;
 use rustix::process::Signal;
 
+use super::witness::Changed;
 use crate::Outcome;
+use crate::faults::memory::Cage;
 use crate::workers::child::Worker;
-use crate::workers::orders::{Answering, Asking, Common};
+use crate::workers::orders::{Answering, Asking, Common, CrashPoint};
 use crate::workers::payload::Deed;
 
 /// How long a process may take to end in good order.
@@ -30,6 +36,15 @@ pub(super) struct Setup {
     pub(super) asking: RequesterSettings,
     pub(super) answering: ReplierSettings,
     pub(super) asking_properties: BTreeMap<String, String>,
+    pub(super) reply_partitions: i32,
+    /// How many keys requests have by turns; 0 gives each its own.
+    pub(super) keys: u64,
+    /// Bytes that requests have besides.
+    pub(super) padding: usize,
+    /// Where repliers kill themselves when they are told to.
+    pub(super) crash: Option<CrashPoint>,
+    /// The most memory that each process may have.
+    pub(super) memory: Option<u64>,
 }
 
 impl Default for Setup {
@@ -45,6 +60,11 @@ impl Default for Setup {
             asking: RequesterSettings { reply_partition, ..RequesterSettings::default() },
             answering: ReplierSettings::default(),
             asking_properties: BTreeMap::new(),
+            reply_partitions: 1,
+            keys: 0,
+            padding: 0,
+            crash: None,
+            memory: None,
         }
     }
 }
@@ -54,11 +74,16 @@ pub(super) struct Stage<'a> {
     pub(super) broker: &'a TestBroker,
     pub(super) topic: String,
     pub(super) setup: Setup,
+    /// Whether the row is to last as long as the specification says.
+    pub(super) is_long: bool,
+    /// Whom to tell what becomes of the topics.
+    pub(super) witness: Option<Sender<Changed>>,
     folder: PathBuf,
     row: String,
     journal: Writer,
     repliers: Vec<Worker>,
     requesters: Vec<Worker>,
+    cages: Vec<Cage>,
     started: usize,
     faulty: bool,
 }
@@ -77,6 +102,9 @@ impl<'a> Stage<'a> {
             broker,
             topic,
             setup,
+            is_long: false,
+            witness: None,
+            cages: Vec::new(),
             folder,
             row,
             journal,
@@ -91,29 +119,40 @@ impl<'a> Stage<'a> {
         let mut common = self.common("replier");
         // The shortest that brokers allow: the group waits so long for one that was killed.
         common.properties.insert("session.timeout.ms".to_owned(), "6000".to_owned());
-        let settings =
+        let mut settings =
             ReplierSettings { group: self.topic.clone(), ..self.setup.answering.clone() };
-        let orders = Answering { common, settings, handler_ms: self.setup.handler_ms };
-        self.repliers.push(Worker::start("replier", &orders.common.name, &orders)?);
+        settings.transactions.id = transactional_id(&self.topic, &common.name);
+        let Setup { handler_ms, crash, .. } = self.setup;
+        let orders = Answering { common, settings, handler_ms, crash };
+        let worker = Worker::start("replier", &orders.common.name, &orders)?;
+        self.confine(&worker)?;
+        self.repliers.push(worker);
         Ok(())
     }
 
     pub(super) fn add_requester(&mut self) -> Outcome {
-        let worker = self.requester(self.setup.rate)?;
+        let worker = self.requester(self.setup.rate, 0)?;
         self.requesters.push(worker);
         Ok(())
     }
 
     /// Lets one more requester ask at this rate for so long, and waits until its calls have ended.
     pub(super) fn burst(&mut self, rate: u32, length: Duration) -> Outcome {
-        let mut worker = self.requester(rate)?;
+        let mut worker = self.requester(rate, 0)?;
         thread::sleep(length);
         worker.stop_asking()?;
         self.ended(worker)
     }
 
-    fn requester(&mut self, rate: u32) -> Outcome<Worker> {
-        let mut common = self.common("requester");
+    /// Builds so many requesters, lets each ask once as soon as it is there, and waits for that.
+    pub(super) fn newcomers(&mut self, count: usize) -> Outcome {
+        let mut worker = self.requester(0, count)?;
+        worker.stop_asking()?;
+        self.ended(worker)
+    }
+
+    fn requester(&mut self, rate: u32, newcomers: usize) -> Outcome<Worker> {
+        let mut common = self.common(if newcomers > 0 { "newcomers" } else { "requester" });
         common.properties.insert("enable.idempotence".to_owned(), "true".to_owned());
         common.properties.extend(self.setup.asking_properties.clone());
         let orders = Asking {
@@ -123,8 +162,13 @@ impl<'a> Stage<'a> {
             timeout_ms: self.setup.timeout_ms,
             odd: self.setup.odd,
             drops: self.setup.drops,
+            keys: self.setup.keys,
+            padding: self.setup.padding,
+            newcomers,
         };
-        Worker::start("requester", &orders.common.name, &orders)
+        let worker = Worker::start("requester", &orders.common.name, &orders)?;
+        self.confine(&worker)?;
+        Ok(worker)
     }
 
     fn ended(&self, mut worker: Worker) -> Outcome {
@@ -210,6 +254,14 @@ impl<'a> Stage<'a> {
                 return Err(format!("{} ended by itself", worker.name).into());
             }
         }
+        self.cages.iter().try_for_each(Cage::check)
+    }
+
+    /// Gives a process no more memory than the row says.
+    fn confine(&mut self, worker: &Worker) -> Outcome {
+        if let Some(bytes) = self.setup.memory {
+            self.cages.push(Cage::around(&worker.name, worker.pid(), bytes)?);
+        }
         Ok(())
     }
 
@@ -227,6 +279,10 @@ impl<'a> Stage<'a> {
             properties: BTreeMap::new(),
         }
     }
+}
+
+fn transactional_id(topic: &str, replier: &str) -> String {
+    format!("{topic}-{replier}")
 }
 
 fn kill(workers: &mut Vec<Worker>, journal: &Writer) -> Outcome {
