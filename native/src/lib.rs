@@ -3,6 +3,7 @@
 //! Everything here is a thin, safe wrapper around one or two C calls. Each block says why it is
 //! sound. All other crates of the workspace forbid `unsafe`.
 
+pub mod allowed;
 pub mod rights;
 
 use std::ffi::{CStr, CString, c_char, c_void};

@@ -278,7 +278,7 @@ impl Drop for Binding {
 }
 
 /// The answer to an admin call. Freed when dropped, and all that belongs to it.
-struct Event(*mut sys::rd_kafka_event_t);
+pub(crate) struct Event(pub(crate) *mut sys::rd_kafka_event_t);
 
 impl Drop for Event {
     fn drop(&mut self) {
@@ -288,7 +288,7 @@ impl Drop for Event {
 }
 
 /// Sends an admin call and waits for its answer.
-fn ask<C: ClientContext>(
+pub(crate) fn ask<C: ClientContext>(
     client: &Client<C>,
     timeout: Duration,
     send: impl FnOnce(*const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
@@ -339,6 +339,6 @@ unsafe fn told(error: *const sys::rd_kafka_error_t) -> Result<(), String> {
     }
 }
 
-fn c_string(text: &str) -> Result<CString, String> {
+pub(crate) fn c_string(text: &str) -> Result<CString, String> {
     CString::new(text).map_err(|_| format!("{text:?} contains NUL"))
 }

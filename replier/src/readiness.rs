@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 type Told = Box<dyn Fn(bool) + Send + Sync>;
 
-/// Tells a listener when the replier becomes ready, and when it stops being so for good.
+/// Tells a listener when the replier becomes ready, and when it stops being so, for a while or for
+/// good.
 pub(crate) struct Readiness {
     told: Told,
     state: Mutex<State>,
@@ -15,6 +16,8 @@ pub(crate) struct Readiness {
 enum State {
     Starting,
     Ready,
+    /// It may not read what it is to read.
+    Suspended,
     Ended,
 }
 
@@ -30,12 +33,29 @@ impl Readiness {
         }
     }
 
+    /// The replier cannot work for now. Until it can, being a member makes it no more ready.
+    pub(crate) fn suspend(&self) {
+        if self.replace(State::Ready, State::Suspended) {
+            (self.told)(false);
+        } else {
+            self.replace(State::Starting, State::Suspended);
+        }
+    }
+
+    /// It can again.
+    pub(crate) fn resume(&self) {
+        if self.replace(State::Suspended, State::Ready) {
+            (self.told)(true);
+        }
+    }
+
     /// The replier is ending; it does not become ready again.
     pub(crate) fn end(&self) {
         if self.replace(State::Ready, State::Ended) {
             (self.told)(false);
         } else {
             self.replace(State::Starting, State::Ended);
+            self.replace(State::Suspended, State::Ended);
         }
     }
 
@@ -80,6 +100,23 @@ mod tests {
             readiness.end();
         });
         assert_eq!(told, [true, false]);
+    }
+
+    #[test]
+    fn what_is_suspended_is_ready_again_only_when_it_is_resumed() {
+        let told = heard(|readiness| {
+            readiness.suspend();
+            readiness.begin();
+            readiness.resume();
+            readiness.suspend();
+            readiness.suspend();
+            readiness.begin();
+            readiness.resume();
+            readiness.suspend();
+            readiness.end();
+            readiness.resume();
+        });
+        assert_eq!(told, [true, false, true, false]);
     }
 
     #[test]

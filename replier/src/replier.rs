@@ -20,11 +20,13 @@ use crate::failures::Failures;
 use crate::handlers::builtin;
 use crate::handlers::router::Router;
 use crate::intake::assignment::Assignment;
-use crate::intake::group;
+use crate::intake::group::Joining;
 use crate::intake::incoming::RecordReader;
+use crate::intake::member::Member;
 use crate::intake::partitions::{PartitionEvent, Told};
 use crate::intake::poll::{Intake, Stop};
 use crate::intake::reply_to::ReplyPolicy;
+use crate::intake::rights::Rights;
 use crate::lane;
 use crate::readiness::Readiness;
 use crate::running::serve::Service;
@@ -252,21 +254,36 @@ impl ReplierBuilder {
         let intake = {
             let (stop, readiness) = (Arc::clone(&stop), Arc::clone(&readiness));
             on_own_thread("antiphon-intake", move || {
+                let windows = windows.map(Arc::new);
+                let joining = Joining {
+                    kafka: kafka.clone(),
+                    settings: settings.clone(),
+                    topics,
+                    failures: Arc::clone(&failures),
+                };
+                let rights = Rights::new(
+                    settings.group.clone(),
+                    joining.read(),
+                    Arc::clone(&readiness),
+                    metrics.clone(),
+                );
                 let assignment =
                     Assignment::new(observer, metrics.clone(), &settings, readiness, windows, told);
                 let observer = assignment.observer.clone();
-                let (consumer, login) =
-                    group::join(&kafka, &settings, assignment, &topics, &failures.topics)?;
+                let (consumer, login) = joining.join(assignment)?;
                 let consumer = Arc::new(consumer);
+                let member = Member::new(joining, Arc::clone(&consumer));
                 let start = |collected: transactions::Collected| {
-                    let consumer = Arc::clone(&consumer);
-                    collected.start(&kafka, &settings, consumer, observer, metrics.clone())
+                    let current = member.current.clone();
+                    collected.start(&kafka, &settings, current, observer, metrics.clone())
                 };
                 let transactions = collected.map(start).transpose().map_err(RunError::Thread)?;
                 let reader = RecordReader::new(policy, settings.clone(), failures);
                 let reader = reader.with_one_way(routes).with_integrity(integrity);
                 let intake = Intake {
                     consumer,
+                    member,
+                    rights,
                     login,
                     transactions,
                     reader,

@@ -35,7 +35,9 @@ impl ProducerContext for Deliveries {
             Err((error, record)) => self.calls.fail(call as u64, || Failure {
                 kind: match error.rdkafka_error_code() {
                     // Given up by the requester itself, when it was closed.
-                    Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {
+                    Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight)
+                        if self.calls.closing.is_cancelled() =>
+                    {
                         CallErrorKind::Closed
                     }
                     _ => CallErrorKind::Produce(error.clone()),

@@ -1,14 +1,14 @@
 //! A producer whose number of produce requests in flight follows the distance of its brokers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::ToBytes;
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig, ThreadedProducer,
@@ -30,12 +30,17 @@ const PROBES: usize = 5;
 const PROBE_FOR: Duration = Duration::from_secs(2);
 /// How often a new password or token is looked for.
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
+/// How often a producer that is of no more use is replaced at most: the next one may fare no better.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// A producer that is replaced by one with another number of produce requests in flight when the
 /// round trip to its brokers calls for it.
 ///
 /// A replacement takes over at a moment when nothing is under way, so the order of records holds.
 /// With a number of the user's own, or another preset than `latency`, it is an ordinary producer.
+///
+/// One that has failed for good, as an idempotent one does that may not write anything any more, is
+/// replaced as well, when something is to be sent.
 pub struct PacedProducer<C: ProducerContext + 'static> {
     current: Arc<RwLock<Current<C>>>,
     kafka: KafkaSettings,
@@ -46,6 +51,8 @@ pub struct PacedProducer<C: ProducerContext + 'static> {
     measured: Option<Arc<Measured>>,
     /// A producer of another pace could not be made, so this one stays.
     stays: AtomicBool,
+    /// When a producer that had failed was last replaced.
+    renewed: Mutex<Option<Instant>>,
 }
 
 struct Current<C: ProducerContext + 'static> {
@@ -92,7 +99,8 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
             follow_login(&current);
         }
         let (kafka, stays) = (kafka.clone(), AtomicBool::new(false));
-        Ok(Self { current, kafka, config, context, measured, stays })
+        let renewed = Mutex::new(None);
+        Ok(Self { current, kafka, config, context, measured, stays, renewed })
     }
 
     /// The context that it was made with.
@@ -109,9 +117,24 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         record: BaseRecord<'_, K, P, C::DeliveryOpaque>,
     ) -> Result<(), (KafkaError, C::DeliveryOpaque)> {
         self.follow();
-        self.with(|producer| {
-            producer.send(record).map_err(|(error, record)| (error, record.delivery_opaque))
-        })
+        let sent = self.with(|producer| producer.send(record));
+        match sent {
+            Err((error, record)) if is_fatal(&error) && self.renew() => {
+                self.with(|producer| producer.send(record))
+            }
+            other => other,
+        }
+        .map_err(|(error, record)| (self.named(error), record.delivery_opaque))
+    }
+
+    /// What has made the producer fail for good, instead of that it has.
+    fn named(&self, error: KafkaError) -> KafkaError {
+        let fatal = if is_fatal(&error) {
+            self.with(|producer| producer.client().fatal_error())
+        } else {
+            None
+        };
+        fatal.map_or(error, |(code, _)| KafkaError::MessageProduction(code))
     }
 
     /// How many records are under way.
@@ -154,14 +177,7 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         if current.pace == wanted || !current.producer.as_ref().is_some_and(idle) {
             return;
         }
-        let mut config = self.config.clone();
-        // It may have changed since.
-        if let Some(password) = self.kafka.password() {
-            config.set("sasl.password", password);
-        }
-        let made = make(&config, Some(wanted), &self.context, Some(measured))
-            .and_then(|made| Login::of(&self.kafka, made.client()).map(|login| (made, login)));
-        match made {
+        match self.make_another(Some(wanted)) {
             Ok((producer, login)) => {
                 tracing::debug!(
                     requests = wanted.0,
@@ -181,6 +197,47 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         }
     }
 
+    /// Puts another producer in the place of one that has failed for good. `false` if there is none
+    /// better yet.
+    fn renew(&self) -> bool {
+        let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        if renewed.is_some_and(|last| last.elapsed() < RENEW_EVERY) {
+            // Somebody else may just have done it.
+            return !self.with(|producer| producer.client().fatal_error().is_some());
+        }
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if !current.producer.as_ref().is_some_and(|p| p.client().fatal_error().is_some()) {
+            return true;
+        }
+        *renewed = Some(Instant::now());
+        let pace = current.pace;
+        match self.make_another((pace != UNKNOWN).then_some(pace)) {
+            Ok((producer, login)) => {
+                tracing::info!("a producer that had failed for good is replaced");
+                current.login = login;
+                if let Some(old) = current.producer.replace(producer) {
+                    close_behind(old);
+                }
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a producer that had failed for good cannot be replaced");
+                false
+            }
+        }
+    }
+
+    fn make_another(&self, pace: Option<Pace>) -> KafkaResult<(ThreadedProducer<Timed<C>>, Login)> {
+        let mut config = self.config.clone();
+        // It may have changed since.
+        if let Some(password) = self.kafka.password() {
+            config.set("sasl.password", password);
+        }
+        let made = make(&config, pace, &self.context, self.measured.as_ref())?;
+        let login = Login::of(&self.kafka, made.client())?;
+        Ok((made, login))
+    }
+
     fn with<R>(&self, work: impl FnOnce(&ThreadedProducer<Timed<C>>) -> R) -> R {
         let current = self.read();
         work(current.producer.as_ref().expect("it lives as long as its holder"))
@@ -197,6 +254,10 @@ impl<C: ProducerContext + 'static> Drop for Current<C> {
             close_behind(producer);
         }
     }
+}
+
+fn is_fatal(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
 }
 
 fn make<C: ProducerContext + 'static>(

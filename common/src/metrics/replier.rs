@@ -45,6 +45,9 @@ pub struct ReplierMetrics {
     /// `antiphon_replier_blocked_partitions`: partitions that are not read since a record that must
     /// come before the next commit cannot be written.
     pub blocked_partitions: IntGauge,
+    /// `antiphon_replier_unauthorized`: 1 while this replier may not read its topics or be a member
+    /// of its group.
+    pub unauthorized: IntGauge,
     /// `antiphon_replier_skipped_total`: requests not handled again after a restart or a rebalance,
     /// since they were known to be complete.
     pub skipped: IntCounter,
@@ -108,6 +111,7 @@ impl ReplierMetrics {
             &self.outstanding_bytes,
             &self.paused_partitions,
             &self.blocked_partitions,
+            &self.unauthorized,
             &self.deferred,
             &self.dedupe_entries,
         ] {
@@ -236,6 +240,10 @@ impl ReplierMetrics {
             blocked_partitions: IntGauge::new(
                 "antiphon_replier_blocked_partitions",
                 "Partitions not read since a record before the next commit cannot be written.",
+            )?,
+            unauthorized: IntGauge::new(
+                "antiphon_replier_unauthorized",
+                "1 while the replier may not read its topics or be a member of its group.",
             )?,
             deleted: IntCounter::new(
                 "antiphon_replier_deleted_total",

@@ -37,6 +37,8 @@ pub struct RequesterMetrics {
     pub unverified_replies: IntCounter,
     /// `antiphon_requester_reply_partitions`: reply partitions that are being read.
     pub reply_partitions: IntGauge,
+    /// `antiphon_requester_unauthorized`: requesters that may not read their reply topic.
+    pub unauthorized: IntGauge,
     /// `antiphon_requester_leased_partitions`: reply partitions that are leased.
     pub leased_partitions: IntGauge,
     /// `antiphon_requester_lease_moves_total`: moves to another reply partition.
@@ -73,6 +75,7 @@ impl RequesterMetrics {
         registry.register(Box::new(self.malformed_replies.clone()))?;
         registry.register(Box::new(self.unverified_replies.clone()))?;
         registry.register(Box::new(self.reply_partitions.clone()))?;
+        registry.register(Box::new(self.unauthorized.clone()))?;
         registry.register(Box::new(self.leased_partitions.clone()))?;
         registry.register(Box::new(self.lease_moves.clone()))?;
         registry.register(Box::new(self.attempts.clone()))?;
@@ -121,6 +124,10 @@ impl RequesterMetrics {
             unverified_replies: IntCounter::new(
                 "antiphon_requester_unverified_replies_total",
                 "Replies without a good signature, which were dropped.",
+            )?,
+            unauthorized: IntGauge::new(
+                "antiphon_requester_unauthorized",
+                "Requesters that may not read their reply topic.",
             )?,
             reply_partitions: IntGauge::new(
                 "antiphon_requester_reply_partitions",

@@ -34,12 +34,18 @@ pub(crate) struct Assignment {
     transactional: bool,
     readiness: Arc<Readiness>,
     /// `None` if requests that come again are handled again.
-    windows: Option<Windows>,
+    windows: Option<Arc<Windows>>,
     told: Told,
     trackers: Mutex<Trackers>,
     commits: Commits,
     /// Set by a rebalance: partitions that were just assigned are not paused.
     changed: AtomicBool,
+    /// The group has let it in.
+    joined: AtomicBool,
+    /// The group has refused to let it commit.
+    refused: AtomicBool,
+    /// Another took its place, and what it held is not its own any more.
+    forsaken: AtomicBool,
     /// When this replier is draining, the instant by which that ends.
     drain_by: Mutex<Option<Instant>>,
 }
@@ -53,7 +59,7 @@ impl Assignment {
         metrics: ReplierMetrics,
         settings: &ReplierSettings,
         readiness: Arc<Readiness>,
-        windows: Option<Windows>,
+        windows: Option<Arc<Windows>>,
         told: Told,
     ) -> Self {
         Self {
@@ -68,8 +74,58 @@ impl Assignment {
             trackers: Mutex::default(),
             commits: Commits::new(Duration::from_millis(settings.commit_interval_ms)),
             changed: AtomicBool::new(false),
+            joined: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
+            forsaken: AtomicBool::new(false),
             drain_by: Mutex::default(),
         }
+    }
+
+    /// The assignment of another consumer, which takes this one's place. It holds nothing yet; what
+    /// was taken in under this one counts there too, as long as it is not done.
+    pub(crate) fn anew(&self) -> Self {
+        Self {
+            observer: self.observer.clone(),
+            outstanding: Arc::clone(&self.outstanding),
+            metrics: self.metrics.clone(),
+            drain: self.drain,
+            transactional: self.transactional,
+            readiness: Arc::clone(&self.readiness),
+            windows: self.windows.clone(),
+            told: self.told.clone(),
+            trackers: Mutex::default(),
+            commits: self.commits.anew(),
+            changed: AtomicBool::new(true),
+            joined: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
+            forsaken: AtomicBool::new(false),
+            drain_by: Mutex::default(),
+        }
+    }
+
+    /// Gives up all partitions as lost: what runs goes on to its reply, what waits does not start,
+    /// and nothing is committed any more. What the consumer still says afterwards is not listened to.
+    pub(crate) fn forsake(&self) {
+        self.forsaken.store(true, Ordering::Relaxed);
+        self.changed.store(true, Ordering::Relaxed);
+        let lost = std::mem::take(&mut *self.trackers());
+        for tracker in lost.values().flat_map(HashMap::values) {
+            tracker.revoke();
+            tracker.close_window();
+            tracker.release();
+            self.told.tell(&tracker.topic, tracker.partition, PartitionChange::Lost);
+        }
+        self.metrics.assigned_partitions.set(0);
+    }
+
+    /// Whether the group has let this member in.
+    pub(crate) fn has_joined(&self) -> bool {
+        self.joined.load(Ordering::Relaxed)
+    }
+
+    /// Whether the group has refused a commit since the last call.
+    pub(crate) fn take_refused(&self) -> bool {
+        self.refused.swap(false, Ordering::Relaxed)
     }
 
     /// The progress of a partition, if it is held.
@@ -188,6 +244,7 @@ impl Assignment {
         if list.count() > 0 {
             self.restore(consumer, list);
         }
+        self.joined.store(true, Ordering::Relaxed);
         self.readiness.begin();
     }
 
@@ -327,6 +384,9 @@ fn partitions(trackers: &[Arc<Tracker>]) -> TopicPartitionList {
 
 impl ConsumerContext for Assignment {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if self.forsaken.load(Ordering::Relaxed) {
+            return;
+        }
         self.metrics.rebalances.inc();
         self.changed.store(true, Ordering::Relaxed);
         self.commits.answered();
@@ -365,6 +425,11 @@ impl ConsumerContext for Assignment {
                     | RDKafkaErrorCode::RebalanceInProgress
                     | RDKafkaErrorCode::StaleMemberEpoch,
                 ) => {}
+                // It is told of by the intake, once.
+                Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {
+                    self.refused.store(true, Ordering::Relaxed);
+                    self.put_back(offsets);
+                }
                 _ => self.observer.warn("cannot commit offsets", &error),
             },
         }

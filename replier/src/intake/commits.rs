@@ -33,6 +33,13 @@ impl Commits {
         Self { interval, pace: Mutex::new(pace), without_gaps: AtomicBool::new(false) }
     }
 
+    /// Those of another consumer of the same replier.
+    pub(crate) fn anew(&self) -> Self {
+        let commits = Self::new(self.interval);
+        commits.without_gaps.store(!self.with_gaps(), Ordering::Relaxed);
+        commits
+    }
+
     /// Makes the list of what is to be committed.
     pub(crate) fn list(
         &self,

@@ -1,15 +1,43 @@
 //! Joins the consumer group: which protocol, which properties, which topics.
 
+use std::sync::Arc;
+
 use antiphon_common::config::{KafkaSettings, ReplierSettings};
 use antiphon_common::kafka::{Login, partition_count};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use crate::failures::Failures;
 use crate::failures::topics::FailureTopics;
 use crate::intake::assignment::Assignment;
 use crate::replier::RunError;
 
-/// Makes the group's consumer, once all the topics are known to exist.
-pub(crate) fn join(
+/// What a member of the group is made of.
+pub(crate) struct Joining {
+    pub(crate) kafka: KafkaSettings,
+    pub(crate) settings: ReplierSettings,
+    /// The request topics.
+    pub(crate) topics: Vec<String>,
+    pub(crate) failures: Arc<Failures>,
+}
+
+impl Joining {
+    /// The topics that are read: those of requests, and those in which they wait to be tried again.
+    pub(crate) fn read(&self) -> Vec<String> {
+        let retries = self.failures.topics.retries().into_iter().map(str::to_owned);
+        self.topics.iter().cloned().chain(retries).collect()
+    }
+
+    /// Makes the group's consumer, once all the topics are known to exist.
+    pub(crate) fn join(
+        &self,
+        assignment: Assignment,
+    ) -> Result<(BaseConsumer<Assignment>, Login), RunError> {
+        let Self { kafka, settings, topics, failures } = self;
+        join(kafka, settings, assignment, topics, &failures.topics)
+    }
+}
+
+fn join(
     kafka: &KafkaSettings,
     settings: &ReplierSettings,
     assignment: Assignment,

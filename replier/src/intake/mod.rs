@@ -7,11 +7,13 @@ mod flow;
 pub(crate) mod gaps;
 pub(crate) mod group;
 pub(crate) mod incoming;
+pub(crate) mod member;
 pub(crate) mod outstanding;
 mod parked;
 pub(crate) mod partitions;
 pub(crate) mod poll;
 pub(crate) mod reply_to;
+pub(crate) mod rights;
 #[cfg(test)]
 mod simulation;
 pub(crate) mod tracker;

@@ -9,15 +9,17 @@ use std::time::{Duration, Instant};
 use antiphon_common::config::ReplierSettings;
 use antiphon_common::kafka::Login;
 use antiphon_common::metrics::ReplierMetrics;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::intake::assignment::Assignment;
 use crate::intake::flow::{Change, Flow, Held, Total};
 use crate::intake::incoming::{Incoming, RecordReader, Rejected, correlation_id};
+use crate::intake::member::{self, Consumer, Member};
 use crate::intake::parked::Parked;
+use crate::intake::rights::Rights;
 use crate::intake::tracker::Tracker;
 use crate::lane::Entrance;
 use crate::sending::transactions::Transactions;
@@ -41,7 +43,10 @@ const BATCH: usize = 256;
 
 /// Takes records in and hands requests to the lane.
 pub(crate) struct Intake {
-    pub(crate) consumer: Arc<BaseConsumer<Assignment>>,
+    pub(crate) consumer: Arc<Consumer>,
+    /// Puts another consumer in its place.
+    pub(crate) member: Member,
+    pub(crate) rights: Rights,
     /// What the consumer logs in with.
     pub(crate) login: Login,
     /// Commits the offsets, if the consumer does not.
@@ -80,7 +85,9 @@ impl Intake {
         let mut course = Course { flow, parked: Parked::new(), partitions: 0, crowded: None };
         let mut stored = Instant::now();
         while !stop.drain.load(Ordering::Relaxed) {
-            if self.regulate(&mut course)? {
+            if self.member.is_away() {
+                self.join_again(&mut course);
+            } else if self.regulate(&mut course)? {
                 self.take_in(&mut course)?;
             } else {
                 thread::sleep(PATIENT_NAP);
@@ -89,6 +96,7 @@ impl Intake {
                 stored = Instant::now();
                 self.consumer.context().store_risen(&self.consumer);
                 self.login.follow(self.consumer.client());
+                self.see_to_rights();
                 (self.on_beat)();
                 if self.transactions.as_ref().is_some_and(Transactions::has_ended) {
                     // Nothing could be answered or committed any more.
@@ -133,8 +141,19 @@ impl Intake {
                         break;
                     }
                 }
+                Some(Err(KafkaError::MessageConsumptionFatal(
+                    RDKafkaErrorCode::GroupAuthorizationFailed,
+                ))) => {
+                    self.rights.expelled();
+                    self.member.leave(&self.consumer);
+                    break;
+                }
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
-                Some(Err(error)) => assignment.observer.warn("cannot read requests", &error),
+                Some(Err(error)) => {
+                    if !self.rights.refused(error.rdkafka_error_code()) {
+                        assignment.observer.warn("cannot read requests", &error);
+                    }
+                }
             }
             wait = Duration::ZERO;
         }
@@ -142,6 +161,34 @@ impl Intake {
             self.lane.send(batch);
         }
         Ok(())
+    }
+
+    /// Takes another consumer when it is time to. Until then nothing is held.
+    fn join_again(&mut self, course: &mut Course) {
+        course.parked.clear();
+        course.partitions = 0;
+        match self.member.join_again(self.consumer.context()) {
+            Some((consumer, login)) => {
+                member::close(std::mem::replace(&mut self.consumer, consumer));
+                self.login = login;
+            }
+            None => thread::sleep(PAUSED_POLL),
+        }
+    }
+
+    /// Sees what this replier may read now.
+    fn see_to_rights(&mut self) {
+        let context = self.consumer.context();
+        if context.take_refused() {
+            self.rights.refused(Some(RDKafkaErrorCode::GroupAuthorizationFailed));
+        }
+        if !self.rights.are_missing() || self.member.is_away() {
+            return;
+        }
+        if context.has_joined() && self.member.has_returned() {
+            self.rights.joined();
+        }
+        self.rights.look(self.consumer.client());
     }
 
     /// Pauses partitions of which too much is held, or all, and resumes them later. Says whether

@@ -1,8 +1,8 @@
 //! Replies go out; a request is complete when the broker has acknowledged its reply, or all the
 //! records of its stream.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Weak};
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use antiphon_common::blocking::on_own_thread;
@@ -15,7 +15,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext};
 use tokio::sync::mpsc;
 
-use crate::sending::outgoing::{Lookup, Outgoing, Remedy};
+use crate::sending::outgoing::{Lookup, Outgoing, Remedy, Reply};
 
 /// How long a reply that was not taken waits before it is sent again.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -43,6 +43,8 @@ struct Acknowledgements {
     /// For the lines about those: other faults are not to be silenced by them.
     gate: LogGate,
     next: mpsc::UnboundedSender<Box<Outgoing>>,
+    /// The reply topics that have taken a reply. There are no more of them than the cluster has.
+    written: Mutex<HashSet<Arc<str>>>,
 }
 
 /// Its length is bounded by `max_outstanding`: all that is in it is outstanding.
@@ -64,8 +66,15 @@ impl Replies {
         let (blocked, unwritable) = mpsc::unbounded_channel();
         let (next, acknowledged) = mpsc::unbounded_channel();
         let message_max = largest_record(max_bytes, forwards).to_string();
-        let acknowledgements =
-            Acknowledgements { observer, metrics, again, blocked, gate: LogGate::default(), next };
+        let acknowledgements = Acknowledgements {
+            observer,
+            metrics,
+            again,
+            blocked,
+            gate: LogGate::default(),
+            next,
+            written: Mutex::default(),
+        };
         let own = [("message.max.bytes", message_max.as_str())];
         let producer = PacedProducer::new(kafka, &own, acknowledgements, near_topic)?;
         let replies = Arc::new(Self { producer, max_bytes });
@@ -146,9 +155,14 @@ pub(super) fn largest_record(max_bytes: usize, forwards: bool) -> usize {
     largest.min(LARGEST_RECORD)
 }
 
+fn is_unauthorized(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
+}
+
 impl Acknowledgements {
     fn acknowledged(&self, mut outgoing: Box<Outgoing>) {
         outgoing.duty.unblock();
+        self.note_written(&outgoing);
         if outgoing.advance() {
             outgoing.duty.complete();
         } else {
@@ -161,7 +175,9 @@ impl Acknowledgements {
     fn failed(&self, error: &KafkaError, mut outgoing: Box<Outgoing>) {
         let remedy = Remedy::of(error.rdkafka_error_code());
         if remedy == Remedy::Leave {
-            return;
+            // The producer has failed for good, and another takes its place; or it is being closed,
+            // and then nobody is there to send this again.
+            return self.send_again(outgoing);
         }
         let Some(reply) = outgoing.reply.as_ref().filter(|_| outgoing.is_at_reply()) else {
             return self.hold_back(error, remedy, outgoing);
@@ -176,6 +192,20 @@ impl Acknowledgements {
                 self.send_again(outgoing);
             }
             Remedy::Resend if reply.is_wanted() => self.send_again(outgoing),
+            // The right was taken away, and may be given back. Of a topic that never took a reply that
+            // is not to be expected, and whoever names one is not to fill this replier with waiting.
+            Remedy::GiveUp if is_unauthorized(error) && reply.is_wanted() && self.wrote(reply) => {
+                if let Some(held_back) = self.gate.pass() {
+                    let topic = &*reply.to.reply_to.topic;
+                    tracing::error!(
+                        held_back,
+                        topic,
+                        %error,
+                        "replies wait until they may be written, at most until their deadlines"
+                    );
+                }
+                self.send_again(outgoing);
+            }
             _ => {
                 self.metrics.reply_failures.inc();
                 let what = format!(
@@ -214,6 +244,20 @@ impl Acknowledgements {
         }
         // The channel is closed only when the replier is gone, and its duties with it.
         let _ = self.blocked.send(outgoing);
+    }
+
+    fn note_written(&self, outgoing: &Outgoing) {
+        if let Some(reply) = outgoing.reply.as_ref().filter(|_| outgoing.is_at_reply()) {
+            let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+            if !written.contains(&reply.to.reply_to.topic) {
+                written.insert(Arc::clone(&reply.to.reply_to.topic));
+            }
+        }
+    }
+
+    fn wrote(&self, reply: &Reply) -> bool {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.contains(&reply.to.reply_to.topic)
     }
 
     /// After a while.

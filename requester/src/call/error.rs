@@ -31,6 +31,8 @@ pub enum CallErrorKind {
     Produce(KafkaError),
     /// The partitions of the request topic cannot be found out.
     RequestTopic(TopicError),
+    /// The brokers do not let the requester read its reply topic, so that no reply would be seen.
+    ReplyTopic(TopicError),
     /// Too much is in flight; the text names the limit.
     Overloaded(String),
     /// The payload is larger than the requester's `max_request_bytes`.
@@ -197,6 +199,7 @@ impl fmt::Display for CallErrorKind {
             Self::Timeout => f.write_str("no reply by the deadline"),
             Self::Produce(error) => write!(f, "cannot produce the request: {error}"),
             Self::RequestTopic(error) => error.fmt(f),
+            Self::ReplyTopic(error) => write!(f, "replies cannot be read: {error}"),
             Self::Overloaded(limit) => write!(f, "too much in flight: {limit}"),
             Self::TooLarge { size, max } => write!(
                 f,

@@ -81,6 +81,7 @@ impl Session {
         // calls have ended that were registered before.
         let reply_partition = match answers {
             Answers::Anywhere => {
+                self.inbox.check_authorized().map_err(Failure::not_sent)?;
                 self.inbox.partition().map_err(|none| Failure::not_sent(none.into()))?
             }
             Answers::At(partition) => partition,

@@ -1,9 +1,10 @@
 //! Where replies are to be sent to, as calls see it; the reply reader keeps it up to date.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use antiphon_common::kafka::TopicError;
 use tokio::sync::watch;
 
 use crate::call::CallErrorKind;
@@ -23,6 +24,8 @@ pub(crate) struct Inbox {
     /// at or behind it.
     positions: Mutex<BTreeMap<i32, i64>>,
     positioned: watch::Sender<bool>,
+    /// The brokers do not let this requester read the topic.
+    unauthorized: AtomicBool,
 }
 
 /// The reply reader has no position yet.
@@ -36,6 +39,7 @@ impl Inbox {
             partition: AtomicI32::new(NOT_POSITIONED),
             positions: Mutex::default(),
             positioned: watch::Sender::new(false),
+            unauthorized: AtomicBool::new(false),
         }
     }
 
@@ -49,6 +53,19 @@ impl Inbox {
             NOT_POSITIONED => Err(NotPositioned),
             SHARED => Ok(None),
             partition => Ok(Some(partition)),
+        }
+    }
+
+    /// Notes whether the brokers let this requester read the topic. `true` if that is news.
+    pub(crate) fn set_unauthorized(&self, unauthorized: bool) -> bool {
+        self.unauthorized.swap(unauthorized, Ordering::Relaxed) != unauthorized
+    }
+
+    /// A call is not sent while its reply may not be read.
+    pub(crate) fn check_authorized(&self) -> Result<(), CallErrorKind> {
+        match self.unauthorized.load(Ordering::Relaxed) {
+            true => Err(CallErrorKind::ReplyTopic(TopicError::Unauthorized(self.topic.clone()))),
+            false => Ok(()),
         }
     }
 
@@ -97,6 +114,16 @@ impl From<NotPositioned> for CallErrorKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_are_refused_while_their_replies_may_not_be_read() {
+        let inbox = Inbox::new("quotes.replies".to_owned());
+        assert!(inbox.check_authorized().is_ok());
+        assert!(inbox.set_unauthorized(true) && !inbox.set_unauthorized(true));
+        let refused = inbox.check_authorized().expect_err("it may not be read");
+        assert!(refused.to_string().contains("not authorized for the topic `quotes.replies`"));
+        assert!(inbox.set_unauthorized(false) && inbox.check_authorized().is_ok());
+    }
 
     #[tokio::test]
     async fn calls_learn_where_replies_go_once_they_can_be_read() {

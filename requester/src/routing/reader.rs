@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use antiphon_common::payloads::PayloadStoreError;
 use antiphon_common::wire::{Caps, HeaderFault, ReplyHeaders};
 use antiphon_common::{Code, CorrelationId, Status};
+use antiphon_native::allowed::may_read_topic;
 use bytes::Bytes;
 use prometheus::IntGauge;
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 
@@ -25,6 +27,10 @@ const POLL: Duration = Duration::from_millis(100);
 /// How many replies are taken before their callers are woken. Callers that wake together send
 /// their next requests together, which makes for fewer produce requests.
 const BATCH: usize = 256;
+/// How often it is looked whether the reply topic may be read again.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long one look may take.
+const LOOK_FOR: Duration = Duration::from_millis(500);
 
 /// Completes calls with the replies that it reads.
 pub(crate) struct Reader {
@@ -41,6 +47,8 @@ pub(crate) struct Reader {
     guard: Option<ReplyGuard>,
     /// The number of partitions that are read, as the gauge has it.
     reading: Reading,
+    /// The brokers do not let this requester read: when it was last looked whether they do.
+    unauthorized: Option<Instant>,
 }
 
 /// A share of the gauge of partitions, given back at the end.
@@ -76,6 +84,7 @@ impl Reader {
             redeems,
             guard: None,
             reading,
+            unauthorized: None,
         }
     }
 
@@ -101,6 +110,7 @@ impl Reader {
                     Some(Err(error)) if is_about_group(&error) => {
                         tracing::debug!(%error, "told of a group that is not joined");
                     }
+                    Some(Err(error)) if is_about_topic(&error) => self.refused(),
                     Some(Err(error)) => {
                         self.partitions.observer().warn("cannot read replies", &error);
                     }
@@ -114,6 +124,9 @@ impl Reader {
                 self.deliver(delivery);
             }
             self.tend();
+        }
+        if self.unauthorized.is_some() {
+            self.calls.metrics().unauthorized.dec();
         }
     }
 
@@ -177,6 +190,7 @@ impl Reader {
     /// Follows the lease and the growth of the topic.
     fn tend(&mut self) {
         self.partitions.follow_login();
+        self.look_for_right();
         let moved = self.moves.as_ref().and_then(|moves| moves.try_iter().last());
         if let Some(moved) = moved.or_else(|| self.behind.take()) {
             self.follow(moved);
@@ -195,6 +209,38 @@ impl Reader {
         if !added.is_empty() {
             self.reading.add(added.len());
             self.inbox.read_up_to(added);
+        }
+    }
+
+    /// The brokers tell this once, and nothing when it is over.
+    fn refused(&mut self) {
+        if self.unauthorized.replace(Instant::now()).is_some() {
+            return;
+        }
+        self.inbox.set_unauthorized(true);
+        self.calls.metrics().unauthorized.inc();
+        tracing::error!(
+            "not authorized to read the topic `{}`; calls are not sent until that is granted \
+             (`antiphon doctor --acls` prints the rights)",
+            self.inbox.topic()
+        );
+    }
+
+    /// Looks, once in a while, whether the topic may be read again.
+    fn look_for_right(&mut self) {
+        let Some(looked) = &mut self.unauthorized else { return };
+        if looked.elapsed() < LOOK_EVERY {
+            return;
+        }
+        let client = self.partitions.consumer().client();
+        // What the brokers do not say is asked again.
+        let may = may_read_topic(client, self.inbox.topic(), LOOK_FOR);
+        *looked = Instant::now();
+        if may == Ok(true) {
+            self.unauthorized = None;
+            self.inbox.set_unauthorized(false);
+            self.calls.metrics().unauthorized.dec();
+            tracing::info!("authorized again: the topic `{}` may be read", self.inbox.topic());
         }
     }
 
@@ -239,6 +285,10 @@ impl Drop for Reading {
     fn drop(&mut self) {
         self.gauge.sub(self.count);
     }
+}
+
+fn is_about_topic(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
 }
 
 fn is_about_group(error: &KafkaError) -> bool {

@@ -14,6 +14,7 @@ use super::waiting::bounded;
 /// A replier that runs.
 pub(crate) struct Running {
     pub(crate) metrics: ReplierMetrics,
+    ready: watch::Receiver<bool>,
     stop: CancellationToken,
     done: JoinHandle<Result<(), RunError>>,
 }
@@ -32,7 +33,7 @@ pub(crate) async fn run(builder: ReplierBuilder) -> Running {
     let tell = move |is| _ = told.send(is);
     let builder = builder.metrics(metrics.clone()).on_ready(tell);
     let done = tokio::spawn(builder.run(stop.clone().cancelled_owned()));
-    let running = Running { metrics, stop, done };
+    let running = Running { metrics, ready: ready.clone(), stop, done };
     if bounded("a replier gets ready", ready.wait_for(|ready| *ready)).await.is_err() {
         panic!("the replier ended instead of getting ready: {:?}", running.done.await);
     }
@@ -40,6 +41,16 @@ pub(crate) async fn run(builder: ReplierBuilder) -> Running {
 }
 
 impl Running {
+    /// Whether it says that it is ready.
+    pub(crate) fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.done.is_finished()
+    }
+
     /// Asks it to drain, and waits until it has ended.
     pub(crate) async fn stop(self) -> Result<(), RunError> {
         self.stop.cancel();

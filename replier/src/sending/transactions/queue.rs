@@ -1,18 +1,16 @@
 //! Where requests wait for their transaction, and the life of the thread that takes them from there.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use antiphon_common::config::{KafkaSettings, ReplierSettings};
 use antiphon_common::kafka::Observer;
 use antiphon_common::metrics::ReplierMetrics;
-use rdkafka::consumer::BaseConsumer;
 
 use super::producer::Terms;
 use super::worker::Worker;
-use crate::intake::assignment::Assignment;
+use crate::intake::member::Current;
 use crate::sending::outgoing::Outgoing;
 use crate::sending::replies::largest_record;
 
@@ -68,12 +66,12 @@ impl Queue {
 }
 
 impl Collected {
-    /// Starts the thread that commits, for the member of the group that this consumer is.
+    /// Starts the thread that commits, for the member of the group that this replier is.
     pub(crate) fn start(
         self,
         kafka: &KafkaSettings,
         settings: &ReplierSettings,
-        consumer: Arc<BaseConsumer<Assignment>>,
+        member: Current,
         observer: Observer,
         metrics: ReplierMetrics,
     ) -> io::Result<Transactions> {
@@ -81,7 +79,7 @@ impl Collected {
         let terms = Terms::new(kafka, settings, largest, observer);
         let (end, ended) = mpsc::channel();
         let interval = Duration::from_millis(settings.transactions.interval_ms);
-        let mut worker = Worker::new(terms, consumer, metrics, interval, receiver);
+        let mut worker = Worker::new(terms, member, metrics, interval, receiver);
         std::thread::Builder::new().name("antiphon-transactions".to_owned()).spawn(move || {
             worker.run();
             // The consumer is let go of before its owner goes on: whoever is last closes it.

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use antiphon_common::InstanceId;
 use antiphon_common::metrics::ReplierMetrics;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer as _;
 
 use super::destinations::Destinations;
 use super::offsets::Sent;
 use super::producer::{Fault, Refused, Terms, TransactionalProducer};
 use super::queue::Message;
 use super::verdict::Verdict;
-use crate::intake::assignment::Assignment;
+use crate::intake::member::{self, Consumer, Current};
 use crate::sending::outgoing::Outgoing;
 
 /// How long the thread sleeps when it has nothing to do. Offsets of requests that need no reply
@@ -30,7 +30,9 @@ const ASK_FOR: Duration = Duration::from_secs(5);
 /// Everything that the thread owns.
 pub(super) struct Worker {
     pub(super) terms: Terms,
-    pub(super) consumer: Arc<BaseConsumer<Assignment>>,
+    pub(super) consumer: Arc<Consumer>,
+    /// Where another is found when that one is of no more use.
+    member: Current,
     pub(super) metrics: ReplierMetrics,
     interval: Duration,
     queue: Receiver<Message>,
@@ -58,14 +60,15 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(
         terms: Terms,
-        consumer: Arc<BaseConsumer<Assignment>>,
+        member: Current,
         metrics: ReplierMetrics,
         interval: Duration,
         queue: Receiver<Message>,
     ) -> Self {
         Self {
             terms,
-            consumer,
+            consumer: member.get(),
+            member,
             metrics,
             interval,
             queue,
@@ -134,8 +137,17 @@ impl Worker {
         }
     }
 
+    /// Takes over the consumer that is the member now. What was taken in under another is released.
+    fn follow(&mut self) {
+        let now = self.member.get();
+        if !Arc::ptr_eq(&now, &self.consumer) {
+            member::close(std::mem::replace(&mut self.consumer, now));
+        }
+    }
+
     /// Does the next thing that is to be done.
     fn step(&mut self) {
+        self.follow();
         let begun = Instant::now();
         let by = self.by();
         let done = self.ready(by).and_then(|()| self.resolve());

@@ -3,8 +3,10 @@
 
 mod entering;
 mod refused;
+mod revoked;
 mod rotating;
 mod secrets;
+mod unwritable;
 
 use std::time::Duration;
 

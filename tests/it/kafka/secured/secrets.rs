@@ -7,7 +7,9 @@ use std::io::{self, Write};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use antiphon::config::{KafkaSettings, Layers};
+use antiphon::config::{
+    IntegritySettings, KafkaSettings, Layers, ReplierSettings, RequesterSettings,
+};
 use antiphon::metrics::RequesterMetrics;
 use antiphon::requester::TicketKey;
 use antiphon::{Replier, Requester};
@@ -53,15 +55,22 @@ impl Write for Written {
     }
 }
 
-/// Starts both sides, whatever comes of it, and notes all that they say of themselves.
-async fn note_both(written: &Written, kafka: &KafkaSettings) {
+/// Starts both sides, whatever comes of it, and notes all that they say of themselves. Their records
+/// are signed.
+async fn note_both(written: &Written, kafka: &KafkaSettings, integrity: &IntegritySettings) {
     let metrics = RequesterMetrics::new();
     let registry = Registry::new();
     metrics.register(&registry).unwrap();
     let key = TicketKey::new(SECRET.as_bytes()).unwrap();
     written.note(format!("{kafka:?} {key:?}"));
+    // A panic tells what it is given, and is printed besides: the parent looks there.
+    let shown = format!("{kafka:?} {integrity:?}");
+    let panicked = std::panic::catch_unwind(move || panic!("{shown}")).unwrap_err();
+    written.note(panicked.downcast_ref::<String>().unwrap());
+    let settings = RequesterSettings { integrity: integrity.clone(), ..soon() };
+    written.note(format!("{settings:?}"));
     let requester = Requester::builder(kafka.clone())
-        .settings(soon())
+        .settings(settings)
         .metrics(metrics)
         .ticket_key(key)
         .reply_topic(REPLIES);
@@ -73,8 +82,9 @@ async fn note_both(written: &Written, kafka: &KafkaSettings) {
         }
         Err(error) => written.note(format!("{error} {error:?}")),
     }
-    let tuning =
-        antiphon::config::ReplierSettings { start_timeout_ms: 3_000, ..Default::default() };
+    let integrity = integrity.clone();
+    let tuning = ReplierSettings { start_timeout_ms: 3_000, integrity, ..Default::default() };
+    written.note(format!("{tuning:?}"));
     let replier =
         Replier::builder(kafka.clone()).group(TOPIC).settings(tuning).service(echo(TOPIC));
     written.note(format!("{replier:?}"));
@@ -99,6 +109,10 @@ async fn secrets_are_shown_nowhere() {
         let ended = alone.unwrap();
         let said = String::from_utf8_lossy(&ended.stdout).into_owned();
         assert!(ended.status.success() && said.contains("1 passed"), "{ended:?}");
+        let printed = said + &String::from_utf8_lossy(&ended.stderr);
+        assert!(printed.contains("panicked at"), "panics are among what is searched");
+        let found: Vec<&str> = printed.lines().filter(|line| line.contains(SECRET)).collect();
+        assert!(found.is_empty(), "{found:#?}");
         return;
     }
     let written = Written::default();
@@ -123,6 +137,18 @@ async fn secrets_are_shown_nowhere() {
     let from_file = sasl(&kafka, "SCRAM-SHA-512")
         .property("sasl.username", OPEN)
         .password_file(file.to_string_lossy());
+    let key = kafka.folder().join("key");
+    fs::write(&key, SECRET).unwrap();
+    let integrity =
+        |source: String| IntegritySettings { sign_with: "k".into(), keys: vec![source] };
+    let signed = integrity(format!("k=file:{}", key.display()));
+    // Whoever mistakes the key for its source is told so, and not shown what he wrote.
+    for mistaken in [format!("k={SECRET}"), SECRET.to_owned()] {
+        let settings = RequesterSettings { integrity: integrity(mistaken), ..soon() };
+        let error = settings.validate().unwrap_err().to_string();
+        assert!(error.contains("keys"), "it names the setting");
+        written.note(error);
+    }
     let configured = kafka.folder().join("antiphon.toml");
     let toml = format!("[kafka.properties]\n\"sasl.password\" = \"{SECRET}\"\n");
     fs::write(&configured, toml).unwrap();
@@ -138,7 +164,7 @@ async fn secrets_are_shown_nowhere() {
     let tokens =
         sasl(&kafka, "OAUTHBEARER").token_provider(Short { seconds: 30, given: Arc::default() });
     for settings in [from_code, from_file, from_layers, wrong, not_tls, tokens] {
-        note_both(&written, &base(settings)).await;
+        note_both(&written, &base(settings), &signed).await;
     }
     let text = written.text();
     assert!(text.contains(OPEN), "the search finds what is there");
