@@ -22,9 +22,9 @@ pub(super) const UNTESTED: &[(&str, &str)] = &[
     ("31-32", "Antiphon has no client of a schema registry"),
     ("33", "clock skew: the product has no seam for its clock"),
     ("37-41", "network faults: no row, and no test but a frozen broker (6) and a lost one (1)"),
-    ("42", "a right taken away amid a run: not tested"),
+    ("42", "needs a secured cluster: tests/it/kafka/secured/revoked.rs"),
     ("43-44", "need a secured cluster: tests/it/kafka/secured, all but an expired certificate"),
-    ("49", "need a secured cluster: cli/tests/least_rights, at the start only"),
+    ("49", "needs a secured cluster: tests/it/kafka/secured/unwritable.rs"),
     ("46", "the specification has no row of this number"),
 ];
 
