@@ -109,7 +109,7 @@ impl Assignment {
         self.forsaken.store(true, Ordering::Relaxed);
         self.changed.store(true, Ordering::Relaxed);
         let lost = std::mem::take(&mut *self.trackers());
-        for tracker in lost.values().flat_map(HashMap::values) {
+        for tracker in lost.values().flat_map(BTreeMap::values) {
             tracker.revoke();
             tracker.close_window();
             tracker.release();
