@@ -117,10 +117,10 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         record: BaseRecord<'_, K, P, C::DeliveryOpaque>,
     ) -> Result<(), (KafkaError, C::DeliveryOpaque)> {
         self.follow();
-        let sent = self.with(|producer| producer.send(record));
+        let sent = self.read().producer().send(record);
         match sent {
             Err((error, record)) if is_fatal(&error) && self.renew() => {
-                self.with(|producer| producer.send(record))
+                self.read().producer().send(record)
             }
             other => other,
         }
@@ -203,10 +203,10 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
         if renewed.is_some_and(|last| last.elapsed() < RENEW_EVERY) {
             // Somebody else may just have done it.
-            return !self.with(|producer| producer.client().fatal_error().is_some());
+            return self.with(|producer| producer.client().fatal_error().is_none());
         }
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if !current.producer.as_ref().is_some_and(|p| p.client().fatal_error().is_some()) {
+        if current.producer().client().fatal_error().is_none() {
             return true;
         }
         *renewed = Some(Instant::now());
@@ -239,12 +239,17 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
     }
 
     fn with<R>(&self, work: impl FnOnce(&ThreadedProducer<Timed<C>>) -> R) -> R {
-        let current = self.read();
-        work(current.producer.as_ref().expect("it lives as long as its holder"))
+        work(self.read().producer())
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Current<C>> {
         self.current.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<C: ProducerContext + 'static> Current<C> {
+    fn producer(&self) -> &ThreadedProducer<Timed<C>> {
+        self.producer.as_ref().expect("it lives as long as its holder")
     }
 }
 
