@@ -74,8 +74,20 @@ impl Deadline {
     /// a deadline that has passed. `None` if it is not a number.
     #[must_use]
     pub fn from_wire(value: &[u8], max: Duration) -> Option<Self> {
-        let left = parse_clamped(value)?.saturating_sub(unix_millis_at(Duration::ZERO));
+        let left = Self::parse_wire(value)?.saturating_sub(Self::unix_millis_now());
         Some(Self(Instant::now() + Duration::from_millis(left).min(max.min(Self::MAX_TIMEOUT))))
+    }
+
+    /// The number in a deadline header; the largest one if it does not fit. `None` if it is none.
+    #[must_use]
+    pub fn parse_wire(value: &[u8]) -> Option<u64> {
+        parse_clamped(value)
+    }
+
+    /// What this machine's clock says, in the unit of the header.
+    #[must_use]
+    pub fn unix_millis_now() -> u64 {
+        unix_millis_at(Duration::ZERO)
     }
 }
 
