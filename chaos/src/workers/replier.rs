@@ -43,6 +43,7 @@ async fn answer(orders: Answering) -> Outcome {
             ("deleted", counting.deleted.get()),
             ("skipped", counting.skipped.get()),
             ("expired", counting.expired.get()),
+            ("clock_skew", counting.clock_skew.get()),
             ("rebuilt", counting.transactions("rebuilt").get()),
             ("kept_replies", counting.duplicates("reply").get()),
             ("claims", counting.duplicates("claim").get()),
