@@ -2,7 +2,7 @@
 # Installs what this machine lacks, and does nothing when it lacks nothing.
 #   scripts/setup.sh build    what compiling needs
 #   scripts/setup.sh test     that, and what the tests need besides
-#   scripts/setup.sh chaos    that, and what faults of networks and clocks need besides
+#   scripts/setup.sh chaos    that, and what faults of networks need besides
 # Debian's packages are installed by name when root; otherwise the line to run is printed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -54,7 +54,6 @@ if [ "$level" = chaos ] && [ "$(id -u)" -eq 0 ]; then
     # something are not run, and say so.
     have ip || missing+=(iproute2)
     have nft || missing+=(nftables)
-    compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(libfaketime)
 fi
 
 if [ ${#missing[@]} -eq 0 ] && [ $need_prometheus = no ]; then

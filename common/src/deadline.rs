@@ -1,6 +1,8 @@
 //! Deadlines: an instant in the process, Unix milliseconds on the wire.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
+
+use crate::clock::unix_millis;
 
 /// The instant by which a call ends, as this process's monotonic clock sees it.
 ///
@@ -87,7 +89,7 @@ impl Deadline {
     /// What this machine's clock says, in the unit of the header.
     #[must_use]
     pub fn unix_millis_now() -> u64 {
-        unix_millis_at(Duration::ZERO)
+        unix_millis()
     }
 }
 
@@ -103,8 +105,7 @@ fn parse_clamped(digits: &[u8]) -> Option<u64> {
 }
 
 fn unix_millis_at(from_now: Duration) -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from((now + from_now).as_millis()).unwrap_or(u64::MAX)
+    unix_millis().saturating_add(u64::try_from(from_now.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

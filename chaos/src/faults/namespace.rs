@@ -6,7 +6,6 @@
 
 use std::io::Write;
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -126,18 +125,12 @@ impl Drop for Namespace {
     }
 }
 
-/// The library that lets a process take the time for another, if it is installed.
-pub(crate) fn other_time() -> Option<String> {
-    const NAME: &str = "faketime/libfaketimeMT.so.1";
-    let folders = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
-    let mut all = folders.chain([Path::new("/usr/lib").to_owned()]).map(|path| path.join(NAME));
-    all.find(|path| path.is_file())?.to_str().map(str::to_owned)
-}
-
 fn rules(harm: Harm, ports: &[u16]) -> String {
     let what = match harm {
         Harm::Cut => "counter drop".to_owned(),
         Harm::Loss(part) => format!("numgen random mod 100 < {part} counter drop"),
+        // A comparison that always holds is refused.
+        Harm::Reset(1_000..) => "counter reject with tcp reset".to_owned(),
         Harm::Reset(part) => {
             format!("numgen random mod 1000 < {part} counter reject with tcp reset")
         }
@@ -178,6 +171,7 @@ mod tests {
         assert!(cut.contains("input priority 0; tcp sport { 7, 8 } counter drop; }"), "{cut}");
         assert!(rules(Harm::Loss(5), &[7]).contains("mod 100 < 5 counter drop"));
         assert!(rules(Harm::Reset(9), &[7]).contains("mod 1000 < 9 counter reject with tcp reset"));
+        assert!(!rules(Harm::Reset(1_000), &[7]).contains("numgen"));
     }
 
     #[test]

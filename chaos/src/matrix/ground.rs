@@ -7,7 +7,7 @@ use antiphon_testkit::{Proxy, TestBroker};
 use super::Settings;
 use super::row::{Needs, Row};
 use crate::Outcome;
-use crate::faults::namespace::{self, Namespace};
+use crate::faults::namespace::Namespace;
 
 const PROXIED: &str = "PROXIED";
 const FAR: &str = "FAR";
@@ -30,8 +30,6 @@ pub(super) struct Ground {
     pub(super) broker: TestBroker,
     pub(super) proxies: Vec<Proxy>,
     pub(super) namespace: Option<Namespace>,
-    /// The library by which processes have another time.
-    pub(super) other_time: Option<String>,
 }
 
 impl Ground {
@@ -56,7 +54,7 @@ impl Ground {
         for (node, proxy) in (1..).zip(&proxies) {
             proxy.lead_to(broker.listener(PROXIED, node)?);
         }
-        Ok(Self { broker, proxies, namespace, other_time: namespace::other_time() })
+        Ok(Self { broker, proxies, namespace })
     }
 
     /// Why a row cannot be run on this machine.
@@ -65,8 +63,6 @@ impl Ground {
             Needs::Nothing => None,
             Needs::Namespace if self.namespace.is_some() => None,
             Needs::Namespace => Some(Namespace::lack().unwrap_or_default()),
-            Needs::OtherTime if self.other_time.is_some() => None,
-            Needs::OtherTime => Some("needs libfaketime".to_owned()),
         }
     }
 

@@ -32,8 +32,6 @@ pub(super) enum Needs {
     Nothing,
     /// A network namespace.
     Namespace,
-    /// A library that gives processes another time.
-    OtherTime,
 }
 
 /// Whether a request may be handled more than once.

@@ -16,7 +16,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 pub(crate) struct Launch {
     /// A command that replaces itself by the one behind it.
     pub(crate) prefix: Vec<String>,
-    pub(crate) environment: Vec<(&'static str, String)>,
 }
 
 /// A process of a row.
@@ -46,7 +45,6 @@ impl Worker {
         };
         let mut child = command
             .args([role, &serde_json::to_string(orders)?])
-            .envs(launch.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())

@@ -1,25 +1,22 @@
 //! Row 33: clocks that differ by an hour.
 
 use super::hold;
-use crate::matrix::row::{Needs, Row};
+use crate::matrix::row::Row;
 
-const HOUR: i64 = 3_600;
+const HOUR_MS: i64 = 3_600_000;
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
         Row::new(33, "the requester's clock is an hour behind", hold)
-            .needs(Needs::OtherTime)
             .counted(&["clock_skew"])
-            .setup(|setup| setup.requester_ahead = -HOUR),
+            .setup(|setup| setup.requester_ahead_ms = -HOUR_MS),
         Row::new(33, "the requester's clock is an hour ahead", hold)
             .variant("ahead")
-            .needs(Needs::OtherTime)
             .counted(&["clock_skew"])
-            .setup(|setup| setup.requester_ahead = HOUR),
+            .setup(|setup| setup.requester_ahead_ms = HOUR_MS),
         Row::new(33, "the clocks of all repliers are an hour ahead", hold)
             .variant("repliers")
-            .needs(Needs::OtherTime)
             .counted(&["clock_skew"])
-            .setup(|setup| setup.replier_ahead = HOUR),
+            .setup(|setup| setup.replier_ahead_ms = HOUR_MS),
     ]
 }

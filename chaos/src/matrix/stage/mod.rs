@@ -53,9 +53,9 @@ pub(super) struct Setup {
     pub(super) route: Route,
     /// Which of them do so.
     pub(super) who: Who,
-    /// How many seconds clocks are ahead of the machine's.
-    pub(super) requester_ahead: i64,
-    pub(super) replier_ahead: i64,
+    /// How many milliseconds clocks are ahead of the machine's.
+    pub(super) requester_ahead_ms: i64,
+    pub(super) replier_ahead_ms: i64,
 }
 
 impl Default for Setup {
@@ -78,8 +78,8 @@ impl Default for Setup {
             memory: None,
             route: Route::default(),
             who: Who::default(),
-            requester_ahead: 0,
-            replier_ahead: 0,
+            requester_ahead_ms: 0,
+            replier_ahead_ms: 0,
         }
     }
 }
@@ -295,6 +295,10 @@ impl<'a> Stage<'a> {
             folder: self.folder.clone(),
             bootstrap: self.ground.bootstrap(self.route(is_replier))?,
             topic: self.topic.clone(),
+            ahead_ms: match is_replier {
+                true => self.setup.replier_ahead_ms,
+                false => self.setup.requester_ahead_ms,
+            },
             properties: BTreeMap::new(),
         })
     }

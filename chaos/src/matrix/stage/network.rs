@@ -1,4 +1,4 @@
-//! What a row may do to the ways between its processes and the brokers, and to their clocks.
+//! What a row may do to the ways between its processes and the brokers.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -31,21 +31,11 @@ impl Stage<'_> {
         if takes { self.setup.route } else { Route::Near }
     }
 
-    /// Where a process is started, and with which clock.
+    /// Where a process is started.
     pub(super) fn launch(&self, is_replier: bool) -> Outcome<Launch> {
         let mut launch = Launch::default();
         if self.route(is_replier) == Route::Far {
             launch.prefix = self.namespace()?.prefix();
-        }
-        let ahead = if is_replier { self.setup.replier_ahead } else { self.setup.requester_ahead };
-        if ahead != 0 {
-            let library = self.ground.other_time.clone().ok_or("there is no libfaketime")?;
-            launch.environment = vec![
-                ("LD_PRELOAD", library),
-                ("FAKETIME", format!("{ahead:+}")),
-                // The monotonic clock is that of the machine, and no fault of it is asked for.
-                ("DONT_FAKE_MONOTONIC", "1".to_owned()),
-            ];
         }
         Ok(launch)
     }
