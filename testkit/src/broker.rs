@@ -19,7 +19,7 @@ pub struct TestBroker {
 #[derive(Debug)]
 enum Kind {
     Mock(MockBroker),
-    Kafka(KafkaCluster),
+    Kafka(Box<KafkaCluster>),
 }
 
 impl TestBroker {
@@ -220,7 +220,7 @@ impl TestBroker {
     }
 
     pub(crate) fn from_kafka(cluster: KafkaCluster) -> Self {
-        Self { kind: Kind::Kafka(cluster) }
+        Self { kind: Kind::Kafka(Box::new(cluster)) }
     }
 
     fn real(&self, operation: &'static str) -> Result<&KafkaCluster, TestkitError> {
