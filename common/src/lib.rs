@@ -20,6 +20,7 @@ pub mod blocking;
 pub mod codec;
 pub mod config;
 pub mod deadline;
+pub mod envelope;
 pub mod id;
 pub mod inherited;
 pub mod integrity;
@@ -34,6 +35,7 @@ pub mod wire;
 
 pub use codec::{Codec, CodecError, Json, Raw};
 pub use deadline::Deadline;
+pub use envelope::{Envelope, EnvelopeFault, Stored};
 pub use id::{CorrelationId, InstanceId};
 pub use integrity::{Integrity, SignatureFault};
 pub use outcome::Outcome;
