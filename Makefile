@@ -8,7 +8,7 @@ PROOF_ARGS ?=
 CHAOS_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench chaos chaos-soak mutants simulate test model million flood churn proof rolling crash-points exactly-once lanes hostile scale-out requesters lint lint-fmt lint-clippy lint-doc lint-deny lint-shell fmt audit check-deploy
+.PHONY: help setup demo bench chaos chaos-soak mutants mutation simulate test model million flood churn proof rolling crash-points exactly-once lanes hostile scale-out requesters lint lint-fmt lint-clippy lint-doc lint-deny lint-shell fmt audit check-deploy
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ chaos-soak: ## Run under random faults for long (SOAK_ARGS="--minutes 30 --seed 
 mutants: ## Break the code on purpose and see that each break is caught by name (MUTANTS="dedupe-off ...")
 	@scripts/setup.sh test
 	@scripts/mutants.sh $(MUTANTS)
+
+mutation: ## Change the pure modules bit by bit, and see that unit tests notice; takes hours (MODULES="window envelope")
+	@scripts/setup.sh build
+	@scripts/mutation.sh $(MODULES)
 
 model: ## Run the in-flight table under many thread schedules (MODEL_ITERATIONS=1000 of either kind)
 	@scripts/setup.sh build

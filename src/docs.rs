@@ -13,6 +13,7 @@ pages! {
     CallbacksQueuesPolling: "callbacks-queues-polling.md",
     Cancellation: "cancellation.md",
     Dedupe: "dedupe.md",
+    Encryption: "encryption.md",
     Failures: "failures.md",
     Groups: "groups.md",
     Handlers: "handlers.md",

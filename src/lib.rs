@@ -19,8 +19,9 @@ mod docs;
 #[cfg(feature = "admin")]
 pub use antiphon_admin as admin;
 pub use antiphon_common::{
-    Code, Codec, CodecError, CorrelationId, Deadline, InstanceId, Integrity, Json, Outcome, Raw,
-    Request, SignatureFault, Status, blocking, config, kafka, metrics, payloads, service, wire,
+    Code, Codec, CodecError, CorrelationId, Deadline, Envelope, EnvelopeFault, InstanceId,
+    Integrity, Json, Outcome, Raw, Request, SignatureFault, Status, blocking, config, kafka,
+    metrics, payloads, service, wire,
 };
 pub use antiphon_derive::Request;
 #[cfg(feature = "replier")]

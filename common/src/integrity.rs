@@ -63,16 +63,9 @@ impl Integrity {
         settings.validate(section)?;
         let mut keys = Vec::with_capacity(settings.keys.len());
         for (id, source) in settings.sources() {
-            let wrong = |allowed: String| ConfigError::Range {
-                key: section,
-                value: format!("keys: {id:?}"),
-                allowed,
-            };
-            let secret =
-                read(source).map_err(|why| wrong(format!("a key that can be read: {why}")))?;
+            let secret = read_key(id, source, section)?;
             let bytes = secret.expose_secret().trim_end_matches(['\r', '\n']).as_bytes();
-            let mac = (bytes.len() >= LEAST).then(|| Hmac::new_from_slice(bytes).ok()).flatten();
-            let mac = mac.ok_or_else(|| wrong(format!("a key of {LEAST} or more random bytes")))?;
+            let mac = Hmac::new_from_slice(bytes).expect("a key of any length will do");
             keys.push((id.to_owned(), mac));
         }
         let signs = keys.iter().position(|(id, _)| *id == settings.sign_with);
@@ -174,6 +167,7 @@ impl fmt::Debug for Integrity {
 
 /// The bytes that a signature covers: each field with its length before it, so that no two records
 /// that differ have the same.
+#[derive(Default)]
 pub(crate) struct Canonical(Vec<u8>);
 
 impl Canonical {
@@ -194,6 +188,11 @@ impl Canonical {
         self.0.push(u8::from(present));
     }
 
+    /// All that was added.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     fn mac(&self, mut key: Hmac<Sha256>) -> Hmac<Sha256> {
         key.update(&self.0);
         key
@@ -201,7 +200,7 @@ impl Canonical {
 }
 
 /// The caps were applied when the application's headers were taken; signing is no second gate.
-const UNBOUNDED: Caps = Caps { count: usize::MAX, bytes: usize::MAX };
+pub(crate) const UNBOUNDED: Caps = Caps { count: usize::MAX, bytes: usize::MAX };
 
 fn over_request(
     headers: &RequestHeaders<'_>,
@@ -227,7 +226,7 @@ fn over_reply(
 
 /// A key or a payload that is null counts as empty: clients do not agree on which one they write.
 fn begin(what: &[u8], topic: &str, key: Option<&[u8]>, payload: Option<&[u8]>) -> Canonical {
-    let mut message = Canonical(Vec::new());
+    let mut message = Canonical::default();
     message.field(Some(what));
     message.field(Some(topic.as_bytes()));
     message.field(Some(key.unwrap_or_default()));
@@ -237,6 +236,24 @@ fn begin(what: &[u8], topic: &str, key: Option<&[u8]>, payload: Option<&[u8]>) -
 
 fn with(block: OwnedHeaders, signature: &str) -> OwnedHeaders {
     block.insert(Header { key: names::SIGNATURE, value: Some(signature.as_bytes()) })
+}
+
+/// The text of a key, which may end in line ends.
+pub(crate) fn read_key(
+    id: &str,
+    source: KeySource<'_>,
+    section: &'static str,
+) -> Result<SecretString, ConfigError> {
+    let wrong = |allowed: String| ConfigError::Range {
+        key: section,
+        value: format!("keys: {id:?}"),
+        allowed,
+    };
+    let secret = read(source).map_err(|why| wrong(format!("a key that can be read: {why}")))?;
+    if secret.expose_secret().trim_end_matches(['\r', '\n']).len() < LEAST {
+        return Err(wrong(format!("a key of {LEAST} or more random bytes")));
+    }
+    Ok(secret)
 }
 
 fn read(source: KeySource<'_>) -> Result<SecretString, String> {

@@ -22,6 +22,7 @@ pub mod clock;
 pub mod codec;
 pub mod config;
 pub mod deadline;
+pub mod envelope;
 pub mod id;
 pub mod inherited;
 pub mod integrity;
@@ -36,6 +37,7 @@ pub mod wire;
 
 pub use codec::{Codec, CodecError, Json, Raw};
 pub use deadline::Deadline;
+pub use envelope::{Envelope, EnvelopeFault, Stored};
 pub use id::{CorrelationId, InstanceId};
 pub use integrity::{Integrity, SignatureFault};
 pub use outcome::Outcome;

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use antiphon_common::Integrity;
 use antiphon_common::blocking::on_own_thread;
 use antiphon_common::config::{KafkaSettings, ReplierSettings};
 use antiphon_common::kafka::{LogGate, Login, Observer, TopicError};
@@ -31,6 +30,7 @@ use crate::lane;
 use crate::readiness::Readiness;
 use crate::running::serve::Service;
 use crate::running::watchdog::Watchdog;
+use crate::sending::protection::Protection;
 use crate::sending::replies::Replies;
 use crate::sending::sender::Sender;
 use crate::sending::transactions;
@@ -215,8 +215,10 @@ impl ReplierBuilder {
             .refusing(failures.topics.dead_letters());
 
         topic::check(&kafka, &settings, &topics).await?;
-        let integrity = Integrity::load(&settings.integrity, "replier.integrity")
+        let protection = Protection::load(&settings.integrity, &settings.encryption)
             .map_err(|error| RunError::Setting(error.to_string()))?;
+        let envelope = &protection.envelope;
+        let large = large.map(|large| large.sealed(envelope.clone()));
         let observer = Observer::default();
         let has_builtin = router.has_builtin();
         let mut routes = router.into_routes(&metrics);
@@ -226,7 +228,8 @@ impl ReplierBuilder {
         let routes = Arc::new(routes);
         let limit = Duration::from_millis(settings.watchdog_ms);
         let watchdog = Watchdog::start(limit, routes.names(), metrics.clone());
-        let windows = Windows::start(&kafka, &settings, &topics, &observer, &metrics)?;
+        let windows = Windows::start(&kafka, &settings, &topics, &observer, &metrics)?
+            .map(|windows| windows.sealed(envelope.clone()));
         let max_bytes = settings.max_reply_bytes;
         let forwards = failures.policy.forwards();
         let (replies, collected) = if settings.transactions.enabled {
@@ -279,7 +282,8 @@ impl ReplierBuilder {
                 };
                 let transactions = collected.map(start).transpose().map_err(RunError::Thread)?;
                 let reader = RecordReader::new(policy, settings.clone(), failures);
-                let reader = reader.with_one_way(routes).with_integrity(integrity);
+                let unopened = metrics.rejected("sealing");
+                let reader = reader.with_one_way(routes).with_protection(protection, unopened);
                 let intake = Intake {
                     consumer,
                     member,

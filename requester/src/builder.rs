@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use antiphon_common::Integrity;
 use antiphon_common::config::{KafkaSettings, ReplyPartition, RequesterSettings, WhenFull};
 use antiphon_common::kafka::{Login, Observer, WantedTopic, ensure_topics};
 use antiphon_common::metrics::RequesterMetrics;
 use antiphon_common::payloads::LargePayloads;
+use antiphon_common::{Envelope, Integrity};
 use tokio::sync::oneshot;
 
 use crate::attempts::RetryBudget;
@@ -162,10 +162,15 @@ impl RequesterBuilder {
         }
         let integrity = Integrity::load(&settings.integrity, "requester.integrity")
             .map_err(|error| BuildError::Setting(error.to_string()))?;
-        let guard = integrity.clone().map(|integrity| ReplyGuard {
-            integrity,
+        let envelope = Envelope::load(&settings.encryption, "requester.encryption")
+            .map_err(|error| BuildError::Setting(error.to_string()))?;
+        let large = large.map(|large| large.sealed(envelope.clone()));
+        let guard = ReplyGuard {
+            integrity: integrity.clone(),
+            envelope: envelope.clone(),
             unverified: metrics.unverified_replies.clone(),
-        });
+            unopened: metrics.unopened_replies.clone(),
+        };
         let budget = Budget::new(settings.max_in_flight, settings.max_in_flight_bytes);
         let limit = settings.adaptive_in_flight.then(|| {
             let max = settings.max_in_flight;
@@ -212,6 +217,7 @@ impl RequesterBuilder {
             store,
             large,
             integrity,
+            envelope,
         };
         // From here on the session's drop ends the threads that are started below.
         let requester = Requester::new(session);

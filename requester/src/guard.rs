@@ -1,27 +1,71 @@
-//! Which replies are believed, where replies must be signed.
+//! Which replies are believed, and what is in them: signatures and seals.
 
 use std::sync::Arc;
 
-use antiphon_common::Integrity;
 use antiphon_common::wire::ReplyHeaders;
+use antiphon_common::{Code, Envelope, EnvelopeFault, Integrity};
+use bytes::Bytes;
 use prometheus::IntCounter;
 use rdkafka::message::{BorrowedMessage, Message};
 
-/// Drops replies that are not signed, and counts them.
+/// Drops replies that are not signed, where they must be, and opens those that are sealed.
 #[derive(Debug, Clone)]
 pub(crate) struct ReplyGuard {
-    pub(crate) integrity: Arc<Integrity>,
+    /// `None` if replies need no signature.
+    pub(crate) integrity: Option<Arc<Integrity>>,
+    /// `None` if no payload is sealed.
+    pub(crate) envelope: Option<Arc<Envelope>>,
     pub(crate) unverified: IntCounter,
+    pub(crate) unopened: IntCounter,
 }
 
 impl ReplyGuard {
     /// Whether a reply is genuine.
     pub(crate) fn admits(&self, record: &BorrowedMessage<'_>, headers: &ReplyHeaders<'_>) -> bool {
+        let Some(integrity) = &self.integrity else { return true };
         let (key, payload) = (record.key(), record.payload());
-        let checked = self.integrity.check_reply(headers, record.topic(), key, payload);
+        let checked = integrity.check_reply(headers, record.topic(), key, payload);
         if checked.is_err() {
             self.unverified.inc();
         }
         checked.is_ok()
     }
+
+    /// The payload of a reply, opened if it is sealed, and copied: the record belongs to a fetch
+    /// buffer.
+    pub(crate) fn open(
+        &self,
+        record: &BorrowedMessage<'_>,
+        headers: &ReplyHeaders<'_>,
+    ) -> Result<Bytes, EnvelopeFault> {
+        let (key, payload) = (record.key(), record.payload());
+        let envelope = self.envelope.as_deref();
+        match Envelope::open_reply(envelope, headers, record.topic(), key, payload) {
+            Ok(Some(opened)) => Ok(opened),
+            Ok(None) => Ok(payload.map_or_else(Bytes::new, Bytes::copy_from_slice)),
+            // A replier that cannot open the request says so in headers, which nothing seals; and
+            // the plain end of a stream has no payload. Details that are not sealed are not taken.
+            Err(EnvelopeFault::Plain) if says_nothing(headers) => Ok(Bytes::new()),
+            Err(fault) => {
+                self.unopened.inc();
+                Err(fault)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+impl ReplyGuard {
+    /// Neither signatures nor seals.
+    pub(crate) fn off() -> Self {
+        let metrics = antiphon_common::metrics::RequesterMetrics::new();
+        let (unverified, unopened) = (metrics.unverified_replies, metrics.unopened_replies);
+        Self { integrity: None, envelope: None, unverified, unopened }
+    }
+}
+
+/// Whether what counts in a reply is in its headers.
+fn says_nothing(headers: &ReplyHeaders<'_>) -> bool {
+    let ends = matches!(headers.position(), Ok(Some(position)) if position.end);
+    ends || headers.code() != Code::Ok
 }

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_common::Integrity;
 use antiphon_common::blocking::on_own_thread;
 use antiphon_common::config::{KafkaSettings, RequesterSettings};
 use antiphon_common::payloads::LargePayloads;
+use antiphon_common::{Envelope, Integrity};
 
 use crate::attempts::RetryBudget;
 use crate::producers::Producers;
@@ -32,6 +32,8 @@ pub(crate) struct Session {
     pub(crate) large: Option<LargePayloads>,
     /// Signs requests.
     pub(crate) integrity: Option<Arc<Integrity>>,
+    /// Seals payloads.
+    pub(crate) envelope: Option<Arc<Envelope>>,
 }
 
 /// How long cancel records may take to go out, and the reports of requests that are given up.

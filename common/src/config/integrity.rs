@@ -2,10 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ConfigError;
-
-/// The longest id of a key: it is in every record.
-const MAX_ID: usize = 64;
+use super::{ConfigError, KeySource};
 
 /// Settings of signatures, the same for requesters and repliers.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -18,13 +15,6 @@ pub struct IntegritySettings {
     pub keys: Vec<String>,
 }
 
-/// Where a key is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum KeySource<'a> {
-    File(&'a str),
-    Variable(&'a str),
-}
-
 impl IntegritySettings {
     /// Whether signatures are made and asked for.
     #[must_use]
@@ -34,48 +24,12 @@ impl IntegritySettings {
 
     /// The ids of the keys, and where they are; those that cannot be parsed are left out.
     pub(crate) fn sources(&self) -> impl Iterator<Item = (&str, KeySource<'_>)> {
-        self.keys.iter().filter_map(|text| parse(text))
+        self.keys.iter().filter_map(|text| KeySource::parse(text))
     }
 
     pub(crate) fn validate(&self, section: &'static str) -> Result<(), ConfigError> {
-        let wrong = |value: String, allowed: &str| {
-            Err(ConfigError::Range { key: section, value, allowed: allowed.to_owned() })
-        };
-        for (at, text) in self.keys.iter().enumerate() {
-            let Some((id, _)) = parse(text) else {
-                // Not the text: it may be the key itself, put here by mistake.
-                return wrong(
-                    format!("keys: the entry {}", at + 1),
-                    "`<id>=file:<path>` or `<id>=env:<variable>`, with an id of up to 64 letters, \
-                     digits, `-` and `_`",
-                );
-            };
-            if self.sources().filter(|(other, _)| *other == id).count() > 1 {
-                return wrong(format!("keys: {id:?} twice"), "each id once");
-            }
-        }
-        let known = self.sources().any(|(id, _)| id == self.sign_with);
-        if self.is_on() != known || (!self.is_on() && !self.keys.is_empty()) {
-            let allowed = "the id of one of the keys (or neither that nor keys, for no signatures)";
-            return wrong(format!("sign_with: {:?}", self.sign_with), allowed);
-        }
-        Ok(())
+        KeySource::check(&self.keys, &self.sign_with, "sign_with", section)
     }
-}
-
-fn parse(text: &str) -> Option<(&str, KeySource<'_>)> {
-    let (id, source) = text.split_once('=')?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if id.is_empty() || id.len() > MAX_ID || !id.bytes().all(plain) {
-        return None;
-    }
-    let source = match source.split_once(':')? {
-        (_, "") => return None,
-        ("file", path) => KeySource::File(path),
-        ("env", variable) => KeySource::Variable(variable),
-        _ => return None,
-    };
-    Some((id, source))
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! Configuration: what can be set, its defaults, and the layers it is read from.
 
+mod encryption;
 mod environment;
 mod error;
 mod integrity;
 mod kafka;
+mod key_source;
 mod keys;
 mod load;
 mod replier;
@@ -14,10 +16,11 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use encryption::EncryptionSettings;
 pub use error::ConfigError;
 pub use integrity::IntegritySettings;
-pub(crate) use integrity::KeySource;
 pub use kafka::{KafkaSettings, Preset};
+pub(crate) use key_source::KeySource;
 pub use load::{Layers, Settings};
 pub use replier::{Lane, ReplierSettings};
 pub use replier_failures::{

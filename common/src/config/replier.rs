@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DeadLetterSettings, DedupeSettings, IntegritySettings, RetrySettings, TransactionSettings,
+    DeadLetterSettings, DedupeSettings, EncryptionSettings, IntegritySettings, RetrySettings,
+    TransactionSettings,
 };
 
 /// Settings of a replier.
@@ -58,6 +59,8 @@ pub struct ReplierSettings {
     pub transactions: TransactionSettings,
     /// Replies are signed, and requests must be.
     pub integrity: IntegritySettings,
+    /// Payloads are sealed, and must be.
+    pub encryption: EncryptionSettings,
 }
 
 /// What order the requests of a replier are handled in.
@@ -124,6 +127,7 @@ impl Default for ReplierSettings {
             dedupe: DedupeSettings::default(),
             transactions: TransactionSettings::default(),
             integrity: IntegritySettings::default(),
+            encryption: EncryptionSettings::default(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::IntegritySettings;
+use super::{EncryptionSettings, IntegritySettings};
 
 /// Settings of a requester.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,8 @@ pub struct RequesterSettings {
     pub cancel_requests: bool,
     /// Requests are signed, and replies must be.
     pub integrity: IntegritySettings,
+    /// Payloads are sealed, and must be.
+    pub encryption: EncryptionSettings,
 }
 
 /// What a call does for which there is no room.
@@ -118,6 +120,7 @@ impl Default for RequesterSettings {
             stream_buffer: 1_024,
             cancel_requests: false,
             integrity: IntegritySettings::default(),
+            encryption: EncryptionSettings::default(),
         }
     }
 }

@@ -74,6 +74,7 @@ impl RequesterSettings {
         at_least("requester.max_in_flight", self.max_in_flight, 1)?;
         between("requester.stream_buffer", self.stream_buffer as u64, 1, 1_000_000)?;
         self.integrity.validate("requester.integrity")?;
+        self.encryption.validate("requester.encryption")?;
         payload("requester.max_request_bytes", self.max_request_bytes)?;
         not_below(
             ("requester.max_in_flight_bytes", self.max_in_flight_bytes),
@@ -104,6 +105,7 @@ impl ReplierSettings {
         at_least("replier.max_outstanding_bytes", self.max_outstanding_bytes, 1)?;
         between("replier.watchdog_ms", self.watchdog_ms, 0, DAY_MS)?;
         self.integrity.validate("replier.integrity")?;
+        self.encryption.validate("replier.encryption")?;
         self.retry.validate()?;
         codes("replier.dead_letter.codes", &self.dead_letter.codes)?;
         timeout("replier.dedupe.window_ms", self.dedupe.window_ms)?;

@@ -35,6 +35,9 @@ pub struct RequesterMetrics {
     /// `antiphon_requester_unverified_replies_total`: replies without a good signature, where
     /// `requester.integrity` asks for one.
     pub unverified_replies: IntCounter,
+    /// `antiphon_requester_unopened_replies_total`: replies whose payload does not open, or is not
+    /// sealed where `requester.encryption` asks for it.
+    pub unopened_replies: IntCounter,
     /// `antiphon_requester_reply_partitions`: reply partitions that are being read.
     pub reply_partitions: IntGauge,
     /// `antiphon_requester_unauthorized`: requesters that may not read their reply topic.
@@ -74,6 +77,7 @@ impl RequesterMetrics {
         registry.register(Box::new(self.foreign_replies.clone()))?;
         registry.register(Box::new(self.malformed_replies.clone()))?;
         registry.register(Box::new(self.unverified_replies.clone()))?;
+        registry.register(Box::new(self.unopened_replies.clone()))?;
         registry.register(Box::new(self.reply_partitions.clone()))?;
         registry.register(Box::new(self.unauthorized.clone()))?;
         registry.register(Box::new(self.leased_partitions.clone()))?;
@@ -128,6 +132,10 @@ impl RequesterMetrics {
             unauthorized: IntGauge::new(
                 "antiphon_requester_unauthorized",
                 "Requesters that may not read their reply topic.",
+            )?,
+            unopened_replies: IntCounter::new(
+                "antiphon_requester_unopened_replies_total",
+                "Replies whose payload does not open, or is not sealed where it must be.",
             )?,
             reply_partitions: IntGauge::new(
                 "antiphon_requester_reply_partitions",

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{PayloadId, PayloadStore, PayloadStoreError};
 use crate::deadline::Deadline;
+use crate::envelope::{Envelope, Stored};
 
 /// A store for large payloads, and which ones are large.
 ///
@@ -22,6 +23,7 @@ pub struct LargePayloads {
     store: Arc<dyn PayloadStore>,
     above: usize,
     max: usize,
+    envelope: Option<Arc<Envelope>>,
 }
 
 impl LargePayloads {
@@ -29,7 +31,7 @@ impl LargePayloads {
     /// from it.
     #[must_use]
     pub fn new(store: Arc<dyn PayloadStore>) -> Self {
-        Self { store, above: 512 << 10, max: 64 << 20 }
+        Self { store, above: 512 << 10, max: 64 << 20, envelope: None }
     }
 
     /// Payloads of more bytes than this are kept in the store. It should be less than what the
@@ -44,6 +46,13 @@ impl LargePayloads {
     #[must_use]
     pub fn max(mut self, bytes: usize) -> Self {
         self.max = bytes;
+        self
+    }
+
+    /// Seals what is kept, each payload for its claim check, and opens what is taken back.
+    #[must_use]
+    pub fn sealed(mut self, envelope: Option<Arc<Envelope>>) -> Self {
+        self.envelope = envelope;
         self
     }
 
@@ -66,7 +75,13 @@ impl LargePayloads {
         if size > self.max {
             return Err(PayloadStoreError::TooLarge { id, size: size as u64, max: self.max });
         }
-        by(deadline, self.store.put(id, payload)).await?;
+        let kept = match &self.envelope {
+            Some(envelope) => {
+                envelope.seal_stored(Stored::Payload(id.to_string().as_bytes()), &payload)
+            }
+            None => payload,
+        };
+        by(deadline, self.store.put(id, kept)).await?;
         Ok(id)
     }
 
@@ -81,7 +96,12 @@ impl LargePayloads {
         deadline: Deadline,
     ) -> Result<Bytes, PayloadStoreError> {
         let id = PayloadId::parse(claim).ok_or(PayloadStoreError::Malformed)?;
-        let payload = by(deadline, self.store.get(id, self.max)).await?;
+        let added = if self.envelope.is_some() { Envelope::MOST_ADDED } else { 0 };
+        let mut payload = by(deadline, self.store.get(id, self.max.saturating_add(added))).await?;
+        if let Some(envelope) = &self.envelope {
+            let stored = Stored::Payload(claim);
+            payload = envelope.open_stored(stored, payload).map_err(PayloadStoreError::Sealed)?;
+        }
         // Stores are applications' own; this one may not have kept to its limit.
         if payload.len() > self.max {
             let size = payload.len() as u64;

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 
 use super::PayloadId;
+use crate::envelope::EnvelopeFault;
 
 /// What a store is doing.
 pub type StoreFuture<'a, T> =
@@ -52,6 +53,9 @@ pub enum PayloadStoreError {
     /// The record has a claim check, and nobody here has a store.
     #[error("the payload is kept in a store, and none is set; call `.large_payloads(…)`")]
     NoStore,
+    /// It is not sealed as it must be, or does not open.
+    #[error("the payload in the store: {0}")]
+    Sealed(#[source] EnvelopeFault),
     /// The claim check is not of the form of one.
     #[error("`antiphon-claim` is not 32 hexadecimal digits")]
     Malformed,

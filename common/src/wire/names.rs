@@ -54,11 +54,13 @@ pub const CLAIM: &str = "antiphon-claim";
 /// Both ways: `1.<key id>.<MAC>`, the MAC in base64url without padding: an HMAC with SHA-256 over the
 /// record. See [`Integrity`](crate::Integrity).
 pub const SIGNATURE: &str = "antiphon-signature";
+/// Both ways: the payload is sealed; `1.<key id>`. See [`Envelope`](crate::Envelope).
+pub const SEALED: &str = "antiphon-sealed";
 /// Both ways: the media type of the payload.
 pub const CONTENT_TYPE: &str = "content-type";
 
 /// Names that belong to the protocol, here or at a peer; they are not handed to applications.
-pub(crate) const PROTOCOL: [&str; 24] = [
+pub(crate) const PROTOCOL: [&str; 25] = [
     CORRELATION_ID,
     REPLY_TOPIC,
     REPLY_PARTITION,
@@ -82,6 +84,7 @@ pub(crate) const PROTOCOL: [&str; 24] = [
     ESCAPED,
     CLAIM,
     SIGNATURE,
+    SEALED,
     CONTENT_TYPE,
 ];
 

@@ -19,6 +19,7 @@ pub struct ReplyHeaders<'a> {
     claim: Option<&'a [u8]>,
     content_type: Option<&'a [u8]>,
     signature: Option<&'a [u8]>,
+    sealed: Option<&'a [u8]>,
     end: bool,
     application: Headers,
 }
@@ -53,6 +54,7 @@ impl<'a> ReplyHeaders<'a> {
                 Ok(names::CLAIM) => read.claim = value,
                 Ok(names::CONTENT_TYPE) => read.content_type = value,
                 Ok(names::SIGNATURE) => read.signature = value,
+                Ok(names::SEALED) => read.sealed = value,
                 Ok(names::END) => read.end = true,
                 Ok(name) if names::PROTOCOL.contains(&name) => {}
                 _ => read.application.push_wire(name, value),
@@ -114,6 +116,27 @@ impl<'a> ReplyHeaders<'a> {
         }
         message.flag(self.end);
         self.application.sign_into(message);
+        // Only where it is: peers that seal nothing need not know of it. The fields before it come in
+        // pairs, so it is taken for none of them.
+        if self.sealed.is_some() {
+            message.field(self.sealed);
+        }
+    }
+
+    /// Which key the payload is sealed with, as it came; `None` if it is plain.
+    #[must_use]
+    pub fn sealed(&self) -> Option<&'a [u8]> {
+        self.sealed
+    }
+
+    /// Adds what a sealed payload is bound to. The order is that of docs/wire.md.
+    pub(crate) fn bind_into(&self, message: &mut Canonical) {
+        for field in
+            [self.sealed, self.correlation_id, self.status, self.seq, self.content_type, self.claim]
+        {
+            message.field(field);
+        }
+        message.flag(self.end);
     }
 
     /// Takes the headers that are not the protocol's.

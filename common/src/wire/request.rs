@@ -26,6 +26,7 @@ pub struct RequestHeaders<'a> {
     idempotency_key: Option<&'a [u8]>,
     claim: Option<&'a [u8]>,
     signature: Option<&'a [u8]>,
+    sealed: Option<&'a [u8]>,
     cancellable: bool,
     cancel: bool,
     application: Headers,
@@ -58,6 +59,7 @@ impl<'a> RequestHeaders<'a> {
                 Ok(names::IDEMPOTENCY_KEY) => &mut read.idempotency_key,
                 Ok(names::CLAIM) => &mut read.claim,
                 Ok(names::SIGNATURE) => &mut read.signature,
+                Ok(names::SEALED) => &mut read.sealed,
                 Ok(names::CANCELLABLE) => {
                     read.cancellable = true;
                     continue;
@@ -192,6 +194,34 @@ impl<'a> RequestHeaders<'a> {
         message.flag(self.cancellable);
         message.flag(self.cancel);
         self.application.sign_into(message);
+        // Only where it is: peers that seal nothing need not know of it. The fields before it come in
+        // pairs, so it is taken for none of them.
+        if self.sealed.is_some() {
+            message.field(self.sealed);
+        }
+    }
+
+    /// Which key the payload is sealed with, as it came; `None` if it is plain.
+    #[must_use]
+    pub fn sealed(&self) -> Option<&'a [u8]> {
+        self.sealed
+    }
+
+    /// Adds what a sealed payload is bound to. The order is that of docs/wire.md. The deadline is not
+    /// among it: a dead letter is replayed with another.
+    pub(crate) fn bind_into(&self, message: &mut Canonical) {
+        for field in [
+            self.sealed,
+            self.correlation_id,
+            self.reply_topic,
+            self.reply_partition,
+            self.endpoint,
+            self.content_type,
+            self.idempotency_key,
+            self.claim,
+        ] {
+            message.field(field);
+        }
     }
 
     /// Takes the headers that are not the protocol's.

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use antiphon_common::{Envelope, Stored};
 use bytes::Bytes;
 use prometheus::IntGauge;
 use rdkafka::message::OwnedHeaders;
@@ -30,6 +31,8 @@ pub(crate) struct Changelog {
     pub(crate) topic: Arc<str>,
     /// Whether requests are written down before they run.
     pub(crate) claims: bool,
+    /// Seals what is written there, each record for its request.
+    pub(crate) envelope: Option<Arc<Envelope>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +145,7 @@ impl Handled {
         let left = self.limits.window.saturating_sub(age);
         self.with(|window| match value {
             Some(value) if !left.is_zero() => {
-                window.restore(identity, kept::read(value), now + left, now);
+                window.restore(identity, self.opened(&identity, value), now + left, now);
             }
             _ => window.forget(&identity),
         });
@@ -182,9 +185,29 @@ impl Handled {
             topic: Arc::clone(self.topic()?),
             partition: Some(self.partition),
             key: Some(Bytes::copy_from_slice(identity.as_bytes())),
-            payload: kept.map(kept::written),
+            payload: kept.map(|kept| self.sealed(identity, kept::written(kept))),
             headers: OwnedHeaders::new(),
         })
+    }
+
+    fn envelope(&self) -> Option<&Arc<Envelope>> {
+        self.changelog.as_ref()?.envelope.as_ref()
+    }
+
+    fn sealed(&self, identity: &Identity, written: Bytes) -> Bytes {
+        match self.envelope() {
+            Some(envelope) => envelope.seal_stored(Stored::Reply(identity.as_bytes()), &written),
+            None => written,
+        }
+    }
+
+    /// What a record of the changelog has. One that does not open says that the request has been
+    /// here, and no more.
+    fn opened(&self, identity: &Identity, value: &[u8]) -> Kept {
+        let Some(envelope) = self.envelope() else { return kept::read(value) };
+        let stored = Stored::Reply(identity.as_bytes());
+        let opened = envelope.open_stored(stored, Bytes::copy_from_slice(value));
+        opened.map_or(Kept::Claim, |value| kept::read(&value))
     }
 
     fn finish(&self, identity: Identity, kept: Kept) {

@@ -5,7 +5,8 @@ use super::*;
 fn handled(changelog: Option<bool>) -> (Arc<Handled>, IntGauge) {
     let limits = Limits { window: Duration::from_secs(60), entries: 100, bytes: 1 << 20 };
     let gauge = IntGauge::new("entries", "entries").expect("valid");
-    let changelog = changelog.map(|claims| Changelog { topic: "t.dedupe".into(), claims });
+    let changelog =
+        changelog.map(|claims| Changelog { topic: "t.dedupe".into(), claims, envelope: None });
     (Handled::new(3, limits, changelog, gauge.clone()), gauge)
 }
 

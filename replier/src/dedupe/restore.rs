@@ -269,7 +269,7 @@ mod tests {
 
     fn job(topic: &str, partition: i32) -> Arc<Handled> {
         let limits = Limits { window: Duration::from_secs(1), entries: 1, bytes: 1 };
-        let changelog = Changelog { topic: topic.into(), claims: false };
+        let changelog = Changelog { topic: topic.into(), claims: false, envelope: None };
         let gauge = IntGauge::new("entries", "entries").expect("valid");
         Handled::new(partition, limits, Some(changelog), gauge)
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_common::Envelope;
 use antiphon_common::config::{DedupeSettings, DedupeStore, KafkaSettings, ReplierSettings};
 use antiphon_common::kafka::Observer;
 use antiphon_common::metrics::ReplierMetrics;
@@ -22,6 +23,7 @@ pub(crate) struct Windows {
     /// `None` if nothing is kept beyond this process.
     restorer: Option<Restorer>,
     metrics: ReplierMetrics,
+    envelope: Option<Arc<Envelope>>,
 }
 
 impl Windows {
@@ -49,7 +51,13 @@ impl Windows {
             topics: topics.iter().cloned().collect(),
             restorer,
             metrics: metrics.clone(),
+            envelope: None,
         }))
+    }
+
+    /// Has what goes into the changelog sealed.
+    pub(crate) fn sealed(self, envelope: Option<Arc<Envelope>>) -> Self {
+        Self { envelope, ..self }
     }
 
     /// Opens the window of a partition that was just assigned, and begins to read its changelog.
@@ -60,7 +68,7 @@ impl Windows {
         }
         let changelog = self.restorer.as_ref().map(|_| {
             let topic = Arc::from(DedupeSettings::name_of(topic));
-            Changelog { topic, claims: self.claims }
+            Changelog { topic, claims: self.claims, envelope: self.envelope.clone() }
         });
         let gauge = self.metrics.dedupe_entries.clone();
         let handled = Handled::new(partition, self.limits, changelog, gauge);

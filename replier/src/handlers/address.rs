@@ -83,7 +83,7 @@ impl ReplyAddress {
             reply_to: ReplyTo {
                 topic: Arc::from(self.reply_topic.as_str()),
                 partition: self.partition,
-                integrity: None,
+                protection: None,
             },
             correlation_id: self.correlation_id.clone(),
             key: self.key.clone(),

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use antiphon_common::config::{IntegritySettings, KafkaSettings};
+use antiphon_common::config::{EncryptionSettings, IntegritySettings, KafkaSettings};
 use antiphon_common::kafka::{Login, Observer, close_behind};
-use antiphon_common::{Integrity, Outcome, Request, Status};
+use antiphon_common::{Outcome, Request, Status};
 use antiphon_native::Persistence;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -19,6 +19,7 @@ use crate::handlers::handler::encode;
 use crate::intake::reply_to::{ReplyPolicy, ReplyRefused};
 use crate::replier::RunError;
 use crate::sending::outgoing::Reply;
+use crate::sending::protection::Protection;
 
 /// How long an answer may take to be acknowledged, whatever the caller's deadline.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -32,7 +33,7 @@ struct Inner {
     producer: Option<ThreadedProducer<Reports>>,
     login: Mutex<Login>,
     policy: ReplyPolicy,
-    integrity: Option<Arc<Integrity>>,
+    protection: Option<Arc<Protection>>,
 }
 
 /// An answer was not sent, or it is not known whether it was.
@@ -102,9 +103,23 @@ impl Answerer {
         policy: ReplyPolicy,
         settings: &IntegritySettings,
     ) -> Result<Self, RunError> {
-        let integrity = Integrity::load(settings, "replier.integrity")
+        Self::protecting(kafka, policy, settings, &EncryptionSettings::default())
+    }
+
+    /// The same with signatures and sealed payloads, as `replier.integrity` and `replier.encryption`
+    /// have them. An address does not tell whether its request was sealed: every answer is.
+    ///
+    /// # Errors
+    /// As [`Answerer::signing`].
+    pub fn protecting(
+        kafka: &KafkaSettings,
+        policy: ReplyPolicy,
+        integrity: &IntegritySettings,
+        encryption: &EncryptionSettings,
+    ) -> Result<Self, RunError> {
+        let protection = Protection::load(integrity, encryption)
             .map_err(|error| RunError::Setting(error.to_string()))?;
-        Self::with(kafka, policy, integrity).map_err(RunError::Client)
+        Self::with(kafka, policy, protection.shared()).map_err(RunError::Client)
     }
 
     /// Answers a request of this type.
@@ -151,14 +166,14 @@ impl Answerer {
     fn with(
         kafka: &KafkaSettings,
         policy: ReplyPolicy,
-        integrity: Option<Arc<Integrity>>,
+        protection: Option<Arc<Protection>>,
     ) -> Result<Self, KafkaError> {
         let reports = Reports(Observer::default());
         let producer: ThreadedProducer<Reports> =
             kafka.producer(&[]).create_with_context(reports)?;
         let login = Mutex::new(Login::of(kafka, producer.client())?);
         let producer = Some(producer);
-        Ok(Self(Arc::new(Inner { producer, login, policy, integrity })))
+        Ok(Self(Arc::new(Inner { producer, login, policy, protection })))
     }
 
     async fn send(
@@ -168,7 +183,7 @@ impl Answerer {
     ) -> Result<(), AnswerError> {
         self.0.check(address)?;
         let mut to = address.recipient();
-        to.reply_to.integrity.clone_from(&self.0.integrity);
+        to.reply_to.protection.clone_from(&self.0.protection);
         let left = to.deadline.remaining();
         if left.is_zero() {
             return Err(AnswerError::TooLate);

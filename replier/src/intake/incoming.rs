@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use antiphon_common::config::ReplierSettings;
 use antiphon_common::wire::{Caps, HeaderFault, Headers, RequestHeaders, RetryHeaders};
-use antiphon_common::{Code, Deadline, Integrity, SignatureFault, Status};
+use antiphon_common::{Code, Deadline, Envelope, EnvelopeFault, SignatureFault, Status};
 use bytes::Bytes;
+use prometheus::IntCounter;
 use rdkafka::message::{BorrowedMessage, Message, Timestamp};
 
 use crate::failures::Failures;
@@ -18,6 +19,7 @@ use crate::intake::cancellations::{Cancellable, Cancellations};
 use crate::intake::clocks::{LogEnds, Written, left};
 use crate::intake::reply_to::{ReplyPolicy, ReplyRefused};
 use crate::intake::tracker::Taken;
+use crate::sending::protection::Protection;
 
 /// A request, or what is to be kept as a dead letter at once.
 #[derive(Debug)]
@@ -42,8 +44,8 @@ pub(crate) struct Incoming {
 pub(crate) struct ReplyTo {
     pub(crate) topic: Arc<str>,
     pub(crate) partition: Option<i32>,
-    /// Signs the reply; `None` if replies are not signed.
-    pub(crate) integrity: Option<Arc<Integrity>>,
+    /// Seals and signs the reply; `None` if neither is to be done.
+    pub(crate) protection: Option<Arc<Protection>>,
 }
 
 /// A record that cannot even be answered. It is counted, and kept as a dead letter or passed over.
@@ -90,8 +92,13 @@ pub(crate) struct RecordReader {
     routes: Option<Arc<Routes>>,
     /// The last reply topic that was allowed: most requests name the same one.
     last: Option<Arc<str>>,
-    /// Requests must be signed.
-    integrity: Option<Arc<Integrity>>,
+    /// Requests must be signed, or sealed.
+    protection: Protection,
+    /// The same for replies to requests that were sealed, and to others.
+    sealing: Option<Arc<Protection>>,
+    plain: Option<Arc<Protection>>,
+    /// Requests whose payloads are refused.
+    unopened: Option<IntCounter>,
     ends: Arc<LogEnds>,
 }
 
@@ -123,8 +130,20 @@ impl RecordReader {
         settings: ReplierSettings,
         failures: Arc<Failures>,
     ) -> Self {
-        let ends = Arc::default();
-        Self { policy, settings, failures, routes: None, last: None, integrity: None, ends }
+        let (protection, ends) = (Protection::default(), Arc::default());
+        let (routes, last, sealing, plain, unopened) = (None, None, None, None, None);
+        Self {
+            policy,
+            settings,
+            failures,
+            routes,
+            last,
+            protection,
+            sealing,
+            plain,
+            unopened,
+            ends,
+        }
     }
 
     /// Where the logs end: to be told by whoever asks the brokers.
@@ -137,10 +156,11 @@ impl RecordReader {
         Self { routes: Some(routes), ..self }
     }
 
-    /// Refuses requests, and cancel records, that are not signed with one of these keys; and has the
-    /// replies signed.
-    pub(crate) fn with_integrity(self, integrity: Option<Arc<Integrity>>) -> Self {
-        Self { integrity, ..self }
+    /// Refuses requests, and cancel records, that are not signed with one of these keys, opens the
+    /// payloads of requests, and has replies sealed and signed. What does not open is counted.
+    pub(crate) fn with_protection(self, protection: Protection, unopened: IntCounter) -> Self {
+        let (sealing, plain) = (protection.clone().shared(), protection.unsealed().shared());
+        Self { protection, sealing, plain, unopened: Some(unopened), ..self }
     }
 
     /// Reads the headers of a record, which may be a request or cancel one.
@@ -157,7 +177,7 @@ impl RecordReader {
         }
         let headers =
             RequestHeaders::read(raw, Caps { count, bytes }).map_err(Rejected::Headers)?;
-        if let Some(integrity) = &self.integrity {
+        if let Some(integrity) = &self.protection.integrity {
             // A request that waited in a retry topic is signed for the topic that it was sent to.
             let topic = waiting.map_or(record.topic(), |waiting| &*waiting.of);
             integrity
@@ -177,6 +197,9 @@ impl RecordReader {
     ) -> Result<Parsed, Rejected> {
         let place = self.place(record, topic);
         let endpoint = headers.endpoint();
+        let opened = self.open(record, &headers, &place.topic);
+        let protection =
+            if matches!(opened, Ok(Some(_))) { self.sealing.clone() } else { self.plain.clone() };
         let (correlation_id, reply_to) = match headers.reply_topic() {
             Err(HeaderFault::Missing(_)) if self.is_one_way(&place.topic, endpoint) => {
                 (headers.correlation_id().unwrap_or_default(), None)
@@ -186,14 +209,12 @@ impl RecordReader {
                 let reply_topic = reply_topic.map_err(Rejected::ReplyHeaders)?;
                 let topic = self.allowed(&place.topic, reply_topic)?;
                 let partition = headers.reply_partition().map_err(Rejected::ReplyHeaders)?;
-                (
-                    correlation_id,
-                    Some(ReplyTo { topic, partition, integrity: self.integrity.clone() }),
-                )
+                (correlation_id, Some(ReplyTo { topic, partition, protection }))
             }
         };
         let deadline = headers.deadline_unix_millis();
         let fault = deadline.err().or(endpoint.err());
+        let fault = fault.map(|fault| Status::invalid_argument(fault.to_string()));
         let [payload, key, id, idempotency_key] = copied([
             record.payload(),
             record.key(),
@@ -209,6 +230,12 @@ impl RecordReader {
             let kept = kept_headers(record);
             Box::new(place.original(kept, key.clone(), payload.clone(), deadline))
         });
+        // What is written elsewhere stays sealed; only the handler sees what is in it.
+        let (payload, fault) = match opened {
+            Ok(Some(opened)) => (Some(opened), fault),
+            Ok(None) => (payload, fault),
+            Err(status) => (None, Some(status)),
+        };
         Ok(Parsed {
             request: RawRequest {
                 payload: payload.unwrap_or_default(),
@@ -226,7 +253,7 @@ impl RecordReader {
                 ..place.context()
             },
             reply_to,
-            fault: fault.map(|fault| Status::invalid_argument(fault.to_string())),
+            fault,
             // A request without an id is none that a cancel record could name.
             cancellable: headers.is_cancellable() && !correlation_id.is_empty(),
             not_before: place.not_before,
@@ -253,6 +280,27 @@ impl RecordReader {
         let left = left(written, Deadline::unix_millis_now(), age);
         let time = left.time.min(self.settings.max_deadline());
         (Some(Deadline::after_from(now, time)), left.clocks_differ)
+    }
+
+    /// Opens the payload of a request that is sealed; `None` if it is plain.
+    fn open(
+        &self,
+        record: &BorrowedMessage<'_>,
+        headers: &RequestHeaders<'_>,
+        topic: &str,
+    ) -> Result<Option<Bytes>, Status> {
+        let (key, payload) = (record.key(), record.payload());
+        let envelope = self.protection.envelope.as_deref();
+        Envelope::open_request(envelope, headers, topic, key, payload).map_err(|fault| {
+            if let Some(unopened) = &self.unopened {
+                unopened.inc();
+            }
+            let code = match fault {
+                EnvelopeFault::Off | EnvelopeFault::Malformed => Code::InvalidArgument,
+                _ => Code::Unauthenticated,
+            };
+            Status::new(code, fault.to_string())
+        })
     }
 
     fn is_one_way(&self, topic: &str, endpoint: Result<Option<&str>, HeaderFault>) -> bool {

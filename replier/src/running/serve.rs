@@ -356,7 +356,7 @@ pub(crate) mod tests {
         let reply_to = crate::intake::incoming::ReplyTo {
             topic: "t.replies".into(),
             partition: None,
-            integrity: None,
+            protection: None,
         };
         let incoming = Incoming {
             request: request(),

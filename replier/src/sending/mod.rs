@@ -2,6 +2,7 @@
 
 pub(crate) mod duty;
 pub(crate) mod outgoing;
+pub(crate) mod protection;
 pub(crate) mod replies;
 pub(crate) mod sender;
 pub(crate) mod transactions;

@@ -111,7 +111,7 @@ impl Outgoing {
     pub(crate) fn destinations(&self) -> Vec<(ReplyTo, bool)> {
         let before = self.before.iter().rev().map(|forward| {
             let topic = Arc::clone(&forward.topic);
-            (ReplyTo { topic, partition: forward.partition, integrity: None }, false)
+            (ReplyTo { topic, partition: forward.partition, protection: None }, false)
         });
         let reply = self.reply.iter().map(|reply| (reply.to.reply_to.clone(), true));
         before.chain(reply).collect()
@@ -165,11 +165,11 @@ impl Forward {
 
 impl Reply {
     pub(crate) fn record(&self) -> Record {
-        let ReplyTo { topic, partition, integrity } = &self.to.reply_to;
-        let (key, payload) = (self.to.key.clone(), (!self.is_bare()).then(|| self.payload()));
+        let ReplyTo { topic, partition, protection } = &self.to.reply_to;
+        let (key, mut payload) = (self.to.key.clone(), (!self.is_bare()).then(|| self.payload()));
         let mut headers = self.headers();
-        if let Some(integrity) = integrity {
-            headers = integrity.sign_reply(headers, topic, key.as_deref(), payload.as_deref());
+        if let Some(protection) = protection {
+            (headers, payload) = protection.apply(headers, topic, key.as_deref(), payload);
         }
         Record { topic: Arc::clone(topic), partition: *partition, key, payload, headers }
     }
@@ -257,7 +257,7 @@ mod tests {
         let taken = tracker.take(0).expect("new");
         let stream = Streamed::new(taken, CancellationToken::new());
         let to = Recipient {
-            reply_to: ReplyTo { topic: "t.replies".into(), partition: None, integrity: None },
+            reply_to: ReplyTo { topic: "t.replies".into(), partition: None, protection: None },
             correlation_id: "id".into(),
             key: None,
             deadline: Deadline::after(Duration::from_secs(60)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use antiphon_common::kafka::TopicError;
 use antiphon_common::payloads::PayloadStoreError;
-use antiphon_common::{CodecError, CorrelationId, Outcome, Status};
+use antiphon_common::{CodecError, CorrelationId, EnvelopeFault, Outcome, Status};
 use rdkafka::error::KafkaError;
 
 use super::name::Name;
@@ -74,6 +74,8 @@ pub enum CallErrorKind {
     /// A payload that is kept in a store of its own could not be put there, or not be taken out. Of
     /// streams and of anonymous replies it never is.
     LargePayload(PayloadStoreError),
+    /// The reply is sealed and does not open, or is not sealed where it must be.
+    Sealed(EnvelopeFault),
     /// The store of pending requests failed.
     Store(StoreError),
     /// The caller's cancellation token was cancelled.
@@ -223,6 +225,7 @@ impl fmt::Display for CallErrorKind {
             ),
             Self::RepliesUnread(why) => write!(f, "cannot read the reply topic: {why}"),
             Self::LargePayload(error) => error.fmt(f),
+            Self::Sealed(fault) => write!(f, "the reply cannot be read: {fault}"),
             Self::Store(error) => error.fmt(f),
             Self::Cancelled => f.write_str("the call was cancelled"),
             Self::NotPositioned => f.write_str(
@@ -262,6 +265,7 @@ impl std::error::Error for CallError {
             CallErrorKind::RequestTopic(error) => Some(error),
             CallErrorKind::Ticket(error) => Some(error),
             CallErrorKind::LargePayload(error) => Some(error),
+            CallErrorKind::Sealed(fault) => Some(fault),
             CallErrorKind::Store(error) => Some(error),
             CallErrorKind::Encode(error) | CallErrorKind::Decode(error) => Some(error),
             _ => None,

@@ -117,9 +117,15 @@ impl Session {
         }
         record.partition = options.partition;
         let mut block = headers.write();
+        let sealed;
+        if let Some(envelope) = &self.envelope {
+            let (topic, plain) = (question.topic, question.payload);
+            (block, sealed) = envelope.seal_request(block, topic, record.key, plain);
+            record.payload = Some(&sealed);
+        }
+        // The signature is over what is on the wire, so it is checked before anything is opened.
         if let Some(integrity) = &self.integrity {
-            let payload = Some(question.payload);
-            block = integrity.sign_request(block, question.topic, record.key, payload);
+            block = integrity.sign_request(block, question.topic, record.key, record.payload);
         }
         record = record.headers(block);
         self.producers.send(record, acknowledged).map_err(|error| Failure::not_sent(refusal(error)))

@@ -44,7 +44,7 @@ pub(crate) struct Reader {
     retiring: Retiring,
     /// Calls take large payloads out of a store.
     redeems: bool,
-    guard: Option<ReplyGuard>,
+    guard: ReplyGuard,
     /// The number of partitions that are read, as the gauge has it.
     reading: Reading,
     /// The brokers do not let this requester read: when it was last looked whether they do.
@@ -71,6 +71,7 @@ impl Reader {
         calls: Arc<Calls>,
         moves: Option<Receiver<Moved>>,
         redeems: bool,
+        guard: ReplyGuard,
     ) -> Self {
         let mut reading = Reading { count: 0, gauge: calls.metrics().reply_partitions.clone() };
         reading.add(partitions.starts().len());
@@ -82,15 +83,10 @@ impl Reader {
             behind: None,
             retiring: Retiring::default(),
             redeems,
-            guard: None,
+            guard,
             reading,
             unauthorized: None,
         }
-    }
-
-    /// Lets only signed replies complete calls.
-    pub(crate) fn guarded(self, guard: Option<ReplyGuard>) -> Self {
-        Self { guard, ..self }
     }
 
     /// Reads until the requester is closed.
@@ -150,12 +146,13 @@ impl Reader {
         };
         match CorrelationId::from_bytes(echoed) {
             Some(id) if id.instance() == self.calls.instance() => {
-                if self.guard.as_ref().is_some_and(|guard| !guard.admits(record, &headers)) {
+                if !self.guard.admits(record, &headers) {
                     return None;
                 }
                 let call = id.call();
                 let to = self.calls.answered(call)?;
-                let ended = ended(record, &mut headers).and_then(|reply| self.readable(reply, &to));
+                let ended = self.ended(record, &mut headers);
+                let ended = ended.and_then(|reply| self.readable(reply, &to));
                 Some(Delivery { call, to, piece: Piece { position, ended } })
             }
             // Another instance's, or one of another kind of requester in the same topic.
@@ -163,6 +160,25 @@ impl Reader {
                 metrics.foreign_replies.inc();
                 None
             }
+        }
+    }
+
+    /// Copies out of the record: it belongs to a fetch buffer, which must not outlive this poll.
+    fn ended(&self, record: &BorrowedMessage<'_>, headers: &mut ReplyHeaders<'_>) -> Ended {
+        let payload = self.guard.open(record, headers);
+        let payload = payload.map_err(|fault| Failure::executed(CallErrorKind::Sealed(fault)))?;
+        match headers.code() {
+            Code::Ok => Ok(Reply {
+                payload,
+                key: record.key().map(Bytes::copy_from_slice),
+                headers: headers.take_application(),
+                partition: record.partition(),
+                offset: record.offset(),
+                claim: headers.claim().map(Bytes::copy_from_slice),
+            }),
+            code => Err(Failure::executed(CallErrorKind::Status(
+                Status::new(code, headers.error_message()).with_details(payload),
+            ))),
         }
     }
 
@@ -311,23 +327,5 @@ fn one(piece: Piece) -> Ended {
             Err(Failure::executed(CallErrorKind::EmptyStream))
         }
         _ => piece.ended,
-    }
-}
-
-/// Copies out of the record: it belongs to a fetch buffer, which must not outlive this poll.
-fn ended(record: &BorrowedMessage<'_>, headers: &mut ReplyHeaders<'_>) -> Ended {
-    let payload = record.payload().map_or_else(Bytes::new, Bytes::copy_from_slice);
-    match headers.code() {
-        Code::Ok => Ok(Reply {
-            payload,
-            key: record.key().map(Bytes::copy_from_slice),
-            headers: headers.take_application(),
-            partition: record.partition(),
-            offset: record.offset(),
-            claim: headers.claim().map(Bytes::copy_from_slice),
-        }),
-        code => Err(Failure::executed(CallErrorKind::Status(
-            Status::new(code, headers.error_message()).with_details(payload),
-        ))),
     }
 }

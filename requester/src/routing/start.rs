@@ -30,7 +30,7 @@ pub(crate) struct Replies {
     /// Calls take large payloads out of a store.
     pub(crate) redeems: bool,
     /// Only signed replies count.
-    pub(crate) guard: Option<ReplyGuard>,
+    pub(crate) guard: ReplyGuard,
 }
 
 /// Reads replies on the current thread until the requester is closed. Says through `positioned`
@@ -50,9 +50,7 @@ pub(crate) fn read_replies(replies: &Replies, positioned: oneshot::Sender<Result
         None => (None, None),
     };
     let Replies { inbox, calls, redeems, guard, .. } = replies;
-    Reader::new(partitions, inbox.clone(), calls.clone(), moves, *redeems)
-        .guarded(guard.clone())
-        .run();
+    Reader::new(partitions, inbox.clone(), calls.clone(), moves, *redeems, guard.clone()).run();
     drop(lease);
 }
 

@@ -1,7 +1,7 @@
 //! A record of the reply topic as an answer: to which request, and what it says.
 
 use antiphon_common::wire::{Caps, ReplyHeaders};
-use antiphon_common::{Code, CorrelationId, Status};
+use antiphon_common::{Code, CorrelationId, EnvelopeFault, Status};
 use bytes::Bytes;
 use rdkafka::message::{BorrowedMessage, Message};
 
@@ -16,6 +16,8 @@ const OVERHEAD: usize = 256;
 pub(super) enum Answer {
     Good(Reply),
     Error(Status),
+    /// It does not open.
+    Sealed(EnvelopeFault),
     /// The end of a stream that had no items.
     Nothing,
 }
@@ -26,11 +28,11 @@ impl Answer {
     /// It need not be the reply to a request of this instance: tickets outlive instances.
     pub(super) fn read(
         record: &BorrowedMessage<'_>,
-        guard: Option<&ReplyGuard>,
+        guard: &ReplyGuard,
     ) -> Option<(CorrelationId, Self)> {
         let headers = antiphon_native::headers(record).ok()?;
         let mut headers = ReplyHeaders::read(headers, Caps::default()).ok()?;
-        if guard.is_some_and(|guard| !guard.admits(record, &headers)) {
+        if !guard.admits(record, &headers) {
             return None;
         }
         let id = CorrelationId::from_bytes(headers.correlation_id().ok()?)?;
@@ -39,8 +41,10 @@ impl Answer {
         if position.is_some_and(|position| position.seq > 0) {
             return None;
         }
-        // Copied, for the record belongs to a fetch buffer.
-        let payload = record.payload().map_or_else(Bytes::new, Bytes::copy_from_slice);
+        let payload = match guard.open(record, &headers) {
+            Ok(payload) => payload,
+            Err(fault) => return Some((id, Self::Sealed(fault))),
+        };
         let answer = match headers.code() {
             Code::Ok if position.is_some_and(|position| position.end) => Self::Nothing,
             Code::Ok => Self::Good(Reply {
@@ -65,7 +69,7 @@ impl Answer {
                     + reply.headers.size()
             }
             Self::Error(status) => status.message().len() + status.details().len(),
-            Self::Nothing => 0,
+            Self::Sealed(_) | Self::Nothing => 0,
         };
         held + OVERHEAD
     }
@@ -74,6 +78,7 @@ impl Answer {
         match self {
             Self::Good(reply) => Ok(reply),
             Self::Error(status) => Err(Failure::executed(CallErrorKind::Status(status))),
+            Self::Sealed(fault) => Err(Failure::executed(CallErrorKind::Sealed(fault))),
             Self::Nothing => Err(Failure::executed(CallErrorKind::EmptyStream)),
         }
     }

@@ -47,7 +47,7 @@ impl Redeemer {
         key: Option<TicketKey>,
         patience: Duration,
         scans: IntCounter,
-        guard: Option<ReplyGuard>,
+        guard: ReplyGuard,
     ) -> Self {
         let (topic, index_bytes, idle) = (reply_topic, INDEX_BYTES, IDLE);
         Self::planned(Plan { kafka, topic, index_bytes, idle, scans, guard }, key, patience)

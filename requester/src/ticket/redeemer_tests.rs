@@ -14,6 +14,7 @@ use super::test_world::{
 };
 use super::{Redeemer, ReplyStart, RequestPosition, Ticket, TicketError, TicketKey};
 use crate::call::CallErrorKind;
+use crate::guard::ReplyGuard;
 
 #[tokio::test]
 async fn a_poll_finds_what_is_there_and_says_what_is_not() {
@@ -120,7 +121,7 @@ async fn a_ticket_for_somebody_else_is_refused() {
         Some(key.clone()),
         LONG,
         world.scans.clone(),
-        None,
+        ReplyGuard::off(),
     );
     let refused = refusal(redeemer.poll(&ticket(1)).await.unwrap_err());
     assert_eq!(refused, TicketError::Unsealed);
@@ -147,7 +148,7 @@ async fn without_a_broker_each_ends_by_its_own_bound() {
     let scans = IntCounter::new("scans", "Scans started.").unwrap();
     let kafka = KafkaSettings::new("127.0.0.1:1");
     let patience = Duration::from_millis(100);
-    let redeemer = Redeemer::new(kafka, TOPIC.to_owned(), None, patience, scans, None);
+    let redeemer = Redeemer::new(kafka, TOPIC.to_owned(), None, patience, scans, ReplyGuard::off());
     let failure = redeemer.poll(&ticket(1)).await.unwrap_err();
     assert!(matches!(failure.kind, CallErrorKind::RepliesUnread(_)), "{:?}", failure.kind);
     let failure = redeemer.wait(&ticket(1), Deadline::after(patience)).await.unwrap_err();
@@ -158,7 +159,8 @@ async fn without_a_broker_each_ends_by_its_own_bound() {
 async fn a_client_that_cannot_start_says_so_at_once() {
     let world = World::new(1);
     let kafka = settings(&world.broker).property("security.protocol", "nonsense");
-    let redeemer = Redeemer::new(kafka, TOPIC.to_owned(), None, LONG, world.scans.clone(), None);
+    let redeemer =
+        Redeemer::new(kafka, TOPIC.to_owned(), None, LONG, world.scans.clone(), ReplyGuard::off());
     let failure = redeemer.wait(&ticket(1), long()).await.unwrap_err();
     let CallErrorKind::RepliesUnread(why) = failure.kind else { panic!("{:?}", failure.kind) };
     assert!(why.contains("security.protocol"), "{why}");

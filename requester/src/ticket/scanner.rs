@@ -43,7 +43,7 @@ pub(super) struct Plan {
     /// Counts the scans that were started.
     pub(super) scans: IntCounter,
     /// Only signed replies count.
-    pub(super) guard: Option<ReplyGuard>,
+    pub(super) guard: ReplyGuard,
 }
 
 /// Everything that the thread owns.
@@ -174,8 +174,7 @@ impl Scanner {
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Ok(record)) => {
-                    jumped |=
-                        take(&mut self.search, &mut self.moved, &record, self.plan.guard.as_ref());
+                    jumped |= take(&mut self.search, &mut self.moved, &record, &self.plan.guard);
                 }
                 Some(Err(error)) => fault(self, error),
             }
@@ -236,7 +235,7 @@ fn take(
     search: &mut Search<Answer, Sink>,
     moved: &mut HashMap<i32, Instant>,
     record: &BorrowedMessage<'_>,
-    guard: Option<&ReplyGuard>,
+    guard: &ReplyGuard,
 ) -> bool {
     let (partition, offset) = (record.partition(), record.offset());
     let reply = Answer::read(record, guard).map(|(id, answer)| (id, answer.size(), answer));

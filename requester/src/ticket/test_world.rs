@@ -14,6 +14,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use super::scanner::Plan;
 use super::{Redeemer, ReplyStart, RequestPosition, Ticket, TicketError};
 use crate::call::{CallErrorKind, Failure};
+use crate::guard::ReplyGuard;
 
 pub(super) const TOPIC: &str = "quotes.replies";
 /// More than any test takes, so that none depends on the clock.
@@ -40,7 +41,14 @@ impl World {
 
     pub(super) fn planned(&self, index_bytes: usize, idle: Duration) -> Redeemer {
         let (kafka, scans) = (settings(&self.broker), self.scans.clone());
-        let plan = Plan { kafka, topic: TOPIC.to_owned(), index_bytes, idle, scans, guard: None };
+        let plan = Plan {
+            kafka,
+            topic: TOPIC.to_owned(),
+            index_bytes,
+            idle,
+            scans,
+            guard: ReplyGuard::off(),
+        };
         Redeemer::planned(plan, None, LONG)
     }
 

@@ -31,6 +31,7 @@ mod rooms;
 mod round_trip;
 mod routing;
 mod runs_again;
+mod sealing;
 mod services;
 mod statuses;
 mod stores;

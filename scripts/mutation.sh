@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Changes the pure modules in one small way after the other, and sees that a unit test fails each time.
+# Says for each module how many changes were caught, missed, or did not compile.
+#   scripts/mutation.sh                 all of them (hours)
+#   scripts/mutation.sh window envelope some of them
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+version=27.1.0
+mkdir -p target/mutation
+jobs="${MUTATION_JOBS:-1}"
+out=target/mutation
+tool=target/tools/bin/cargo-mutants
+if [ "$("$tool" mutants --version 2>/dev/null)" != "cargo-mutants $version" ]; then
+    echo "cargo-mutants: building $version into target/tools (once; some minutes)" >&2
+    cargo install --quiet --locked --debug --root target/tools --version "$version" cargo-mutants
+fi
+
+# A name; the package; the filter of the unit tests; the files. The most important ones come first.
+modules=(
+    "envelope common envelope common/src/envelope.rs"
+    "integrity common integrity common/src/integrity.rs"
+    "window replier dedupe replier/src/dedupe/window.rs"
+    "watermark replier intake replier/src/intake/watermark.rs"
+    "gaps replier intake replier/src/intake/gaps.rs"
+    "flow replier intake replier/src/intake/flow.rs"
+    "reply-to replier intake replier/src/intake/reply_to.rs"
+    "schedule replier lane replier/src/lane/schedule.rs"
+    "in-flight requester table requester/src/table/in_flight.rs"
+    "budget requester table requester/src/table/budget.rs"
+    "slab requester table requester/src/table/slab.rs"
+    "wheel requester table requester/src/table/wheel.rs"
+    "adaptive requester table requester/src/table/adaptive.rs"
+    "choice requester routing requester/src/routing/choice.rs"
+    "retiring requester routing requester/src/routing/retiring.rs"
+    "attempts requester attempts requester/src/attempts/*.rs"
+    "wire common wire common/src/wire/*.rs"
+    "id common id common/src/id.rs"
+    "deadline common deadline common/src/deadline.rs"
+    "pace common kafka::pace common/src/kafka/pace.rs"
+)
+
+count() { [ -f "$1" ] && wc -l <"$1" || echo 0; }
+
+failed=0
+for module in "${modules[@]}"; do
+    read -r name package tests file <<<"$module"
+    if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then
+        continue
+    fi
+    # In a copy of the tree, so that whatever happens the code here is as it was.
+    CARGO_INCREMENTAL=1 "$tool" mutants --package "antiphon-$package" --file "$file" \
+        --all-features --jobs "$jobs" --timeout 120 --no-shuffle --output "$out/$name" \
+        -- --locked --lib -- "$tests" >"$out-$name.log" 2>&1 && ended=0 || ended=$?
+    results="$out/$name/mutants.out"
+    caught=$(($(count "$results/caught.txt") + $(count "$results/timeout.txt")))
+    missed=$(count "$results/missed.txt")
+    unviable=$(count "$results/unviable.txt")
+    echo "$name: $caught caught, $missed missed, $unviable unviable"
+    if [ "$missed" -gt 0 ]; then
+        sed 's/^/  /' "$results/missed.txt"
+    fi
+    # 0: all caught. 2: some missed. 3: some ran into the time limit, which counts as caught.
+    case "$ended" in
+        0 | 3) ;;
+        2) failed=1 ;;
+        *) tail -20 "$out-$name.log" && failed=1 ;;
+    esac
+done
+exit "$failed"
