@@ -81,6 +81,11 @@ impl Terms {
             .set("transaction.timeout.ms", timeout.to_string())
             .set("enable.idempotence", "true")
             .set("acks", "all");
+        if !kafka.properties.contains_key("socket.timeout.ms") {
+            // The client refuses one that is longer than the transaction's, and by itself takes one
+            // that is a little shorter.
+            config.remove("socket.timeout.ms");
+        }
         // Under either name a record may take no longer than the transaction.
         config.remove("delivery.timeout.ms");
         config.set("message.timeout.ms", timeout.to_string());
