@@ -95,12 +95,14 @@ fn end(
     let others = assigned.iter().find(|at| **at > word && index.process(**at) != process);
     let by_other =
         others.map(|&at| End { guarantee: Guarantee::Zombie, at, from_us: index.time(at) });
-    let grace = match index.events[word].event {
-        Kind::Revoked { .. } => limits.hand_over_us,
-        Kind::Lost { .. } => 0,
-        _ => return by_other,
+    if matches!(index.events[word].event, Kind::Assigned { .. }) {
+        return by_other;
+    }
+    // What was sent before may be taken after: by brokers that are slow, even after a loss.
+    let own = End {
+        guarantee: Guarantee::CommitAfterReply,
+        at: word,
+        from_us: index.time(word) + limits.hand_over_us,
     };
-    let own =
-        End { guarantee: Guarantee::CommitAfterReply, at: word, from_us: index.time(word) + grace };
     Some(by_other.filter(|other| other.from_us < own.from_us).unwrap_or(own))
 }

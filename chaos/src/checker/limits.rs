@@ -38,7 +38,8 @@ pub struct Limits {
     pub drain_us: u64,
     /// Whether a stop in good order may repeat nothing (G12). Not so if a broker was away meanwhile.
     pub clean_drain: bool,
-    /// How long the brokers may take for the last commit of a partition that is handed over (G5).
+    /// How long the brokers may take for the last commit of a partition that is handed over or lost
+    /// (G5).
     pub hand_over_us: u64,
     /// The order that was asked for (G13).
     pub order: Order,

@@ -199,9 +199,10 @@ fn taken_after_revoke(story: &mut Story, _: usize) {
 fn taken_after_loss(story: &mut Story, _: usize) {
     let last = last_commit(story);
     let (topic, partition) = (TOPIC.to_owned(), 0);
+    let over = last.0 + story.limits.hand_over_us;
     story.tell(last.0 + 1, "replier-1", Kind::Lost { topic, partition });
-    story.tell(last.0 + 3, "auditor", look(0, last.1, last.0 + 2));
-    story.tell(last.0 + 4, "replier-1", told(0, last.1 + 1));
+    story.tell(over + 3, "auditor", look(0, last.1, over + 2));
+    story.tell(over + 4, "replier-1", told(0, last.1 + 1));
 }
 
 /// One that nobody handled, and that was deleted: repliers should have counted it.
