@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -45,10 +45,15 @@ pub(crate) struct Changed {
 /// A witness that looks on.
 #[derive(Debug)]
 pub(crate) struct Witness {
-    stop: Arc<AtomicBool>,
+    wanted: Arc<AtomicU8>,
     changes: Sender<Changed>,
-    thread: JoinHandle<Outcome>,
+    thread: Option<JoinHandle<Outcome>>,
 }
+
+/// What is wanted of a witness: to look on, to look once more and end, or to end.
+const LOOK_ON: u8 = 0;
+const LOOK_LAST: u8 = 1;
+const FORGET: u8 = 2;
 
 /// Which call each correlation id is of. A reply may be read before its request, from another topic.
 #[derive(Default)]
@@ -80,6 +85,8 @@ struct Looking {
     replies: Source,
     changes: Receiver<Changed>,
     asker: BaseConsumer,
+    /// Is told of what open transactions have written, too.
+    impatient: BaseConsumer,
     bootstrap: String,
     writer: Writer,
     /// Which call a correlation id is of.
@@ -100,14 +107,15 @@ impl Witness {
             replies: Source::new(bootstrap, format!("{topic}.replies"), reply_partitions)?,
             changes: changed,
             asker: client(bootstrap, topic)?,
+            impatient: impatient(bootstrap)?,
             bootstrap: bootstrap.to_owned(),
             writer: Writer::create(folder, "witness")?,
             calls: Calls::default(),
         };
-        let stop = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stop);
-        let thread = thread::spawn(move || looking.run(&told));
-        Ok(Self { stop, changes, thread })
+        let wanted = Arc::new(AtomicU8::new(LOOK_ON));
+        let told = Arc::clone(&wanted);
+        let thread = Some(thread::spawn(move || looking.run(&told)));
+        Ok(Self { wanted, changes, thread })
     }
 
     /// Whom to tell what becomes of the topics.
@@ -116,9 +124,23 @@ impl Witness {
     }
 
     /// Lets it read both topics to their ends, and ends it.
-    pub(crate) fn finish(self) -> Outcome {
-        self.stop.store(true, Ordering::Release);
-        self.thread.join().map_err(|_| "the witness panicked")?
+    pub(crate) fn finish(mut self) -> Outcome {
+        self.wanted.store(LOOK_LAST, Ordering::Release);
+        match self.thread.take() {
+            Some(thread) => thread.join().map_err(|_| "the witness panicked")?,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Witness {
+    /// Of a row that did not come to its end: the processes of the next one would inherit the sockets.
+    fn drop(&mut self) {
+        self.wanted.store(FORGET, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            // What it says is no longer of interest.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -211,9 +233,9 @@ impl Source {
 }
 
 impl Looking {
-    fn run(&mut self, told: &AtomicBool) -> Outcome {
+    fn run(&mut self, told: &AtomicU8) -> Outcome {
         let mut asked = Instant::now();
-        while !told.load(Ordering::Acquire) {
+        while told.load(Ordering::Acquire) == LOOK_ON {
             for changed in self.changes.try_iter().collect::<Vec<_>>() {
                 let source = match changed.topic == self.requests.topic {
                     true => &mut self.requests,
@@ -221,6 +243,7 @@ impl Looking {
                 };
                 source.change(&changed, &self.bootstrap)?;
                 self.asker = client(&self.bootstrap, &self.requests.topic)?;
+                self.impatient = impatient(&self.bootstrap)?;
             }
             self.read_for(POLL)?;
             if asked.elapsed() >= COMMITS {
@@ -230,7 +253,7 @@ impl Looking {
             }
         }
         let until = Instant::now() + LAST_LOOK;
-        while !self.commits(ANSWER)? {
+        while told.load(Ordering::Acquire) == LOOK_LAST && !self.commits(ANSWER)? {
             if Instant::now() > until {
                 return Err("the witness cannot read both topics to their ends".into());
             }
@@ -276,8 +299,12 @@ impl Looking {
             self.asker = client(&self.bootstrap, &group)?;
             return Ok(false);
         };
-        let ends = (self.requests.ends(&self.asker, limit), self.replies.ends(&self.asker, limit));
-        let (Some(requests), Some(replies)) = ends else { return Ok(false) };
+        // A transaction may be over as far as offsets are concerned, and not yet in the reply topic.
+        let replies = self.replies.ends(&self.impatient, limit);
+        let (Some(requests), Some(replies)) = (self.requests.ends(&self.asker, limit), replies)
+        else {
+            return Ok(false);
+        };
         let began = Instant::now();
         let mut is_sought = false;
         while !(self.requests.is_read(&requests, false)
@@ -286,7 +313,13 @@ impl Looking {
             if began.elapsed() > limit {
                 return Ok(false);
             }
-            if began.elapsed() > QUIET && !is_sought {
+            if began.elapsed() > QUIET
+                && !is_sought
+                && let Some(stable) = self.replies.ends(&self.asker, limit)
+                && replies
+                    .iter()
+                    .all(|(at, end)| stable.iter().any(|(p, now)| p == at && now >= end))
+            {
                 self.replies.seek_ends(&replies);
                 is_sought = true;
             }
@@ -300,6 +333,16 @@ impl Looking {
         self.writer.note_all(commits)?;
         Ok(true)
     }
+}
+
+fn impatient(bootstrap: &str) -> Outcome<BaseConsumer> {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "chaos.witness")
+        .set("isolation.level", "read_uncommitted")
+        .set("reconnect.backoff.max.ms", "500");
+    Ok(config.create()?)
 }
 
 fn client(bootstrap: &str, group: &str) -> Outcome<BaseConsumer> {
