@@ -112,6 +112,43 @@ fn what_is_written_is_what_is_restored() {
     assert!(matches!(fresh.ask(id), Asked::Run(_)), "taken back");
 }
 
+#[test]
+fn what_is_written_is_sealed_and_opens_for_its_own_request_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a");
+    std::fs::write(&path, "0123456789abcdef0123456789abcdef").expect("written");
+    let settings = antiphon_common::config::EncryptionSettings {
+        seal_with: "a".into(),
+        keys: vec![format!("a=file:{}", path.display())],
+        require: true,
+    };
+    let envelope = Envelope::load(&settings, "replier.encryption").expect("readable");
+    let sealing = || {
+        let limits = Limits { window: Duration::from_secs(60), entries: 100, bytes: 1 << 20 };
+        let gauge = IntGauge::new("entries", "entries").expect("valid");
+        let changelog =
+            Changelog { topic: "t.dedupe".into(), claims: false, envelope: envelope.clone() };
+        Handled::new(3, limits, Some(changelog), gauge)
+    };
+    let answer = crate::handlers::context::RawReply::new("canary");
+    let kept = Kept::Reply(kept::encode(Ok(&answer)).expect("small"));
+    let handled = sealing();
+    let record = first(&handled).end(Ending::Answered(kept.clone())).expect("a record");
+    let value = record.payload.expect("a value");
+    assert!(!String::from_utf8_lossy(&value).contains("canary"));
+
+    let fresh = sealing();
+    let (own, other, plain) = (Identity::numbered(1), Identity::numbered(2), Identity::numbered(3));
+    fresh.restore(own, Some(&value), Duration::ZERO);
+    assert!(matches!(fresh.ask(own), Asked::Ended(found) if found == kept));
+    // Moved to another request, or in plain, it says only that the request has been here.
+    fresh.restore(other, Some(&value), Duration::ZERO);
+    fresh.restore(plain, Some(&kept::written(&kept)), Duration::ZERO);
+    for request in [other, plain] {
+        assert!(matches!(fresh.ask(request), Asked::Ended(Kept::Claim)));
+    }
+}
+
 #[tokio::test]
 async fn nothing_runs_until_the_changelog_is_read_or_ever_if_it_is_not() {
     let (memory, _) = handled(None);
