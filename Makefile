@@ -34,7 +34,7 @@ bench: ## Measure Antiphon beside a hand-written echo, and write docs/benchmarks
 	cargo run --quiet --release --locked --package antiphon-bench -- report
 
 chaos: ## Inject faults on three real brokers (CHAOS_ARGS="--rows 1,11 --settings default --json F --out DIR")
-	@scripts/setup.sh test
+	@scripts/setup.sh chaos
 	@scripts/chaos.sh $(CHAOS_ARGS)
 
 chaos-soak: ## Run under random faults for long (SOAK_ARGS="--minutes 30 --seed 1 --report F --out DIR")

@@ -2,6 +2,7 @@
 # Installs what this machine lacks, and does nothing when it lacks nothing.
 #   scripts/setup.sh build    what compiling needs
 #   scripts/setup.sh test     that, and what the tests need besides
+#   scripts/setup.sh chaos    that, and what faults of networks need besides
 # Debian's packages are installed by name when root; otherwise the line to run is printed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,8 +13,8 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 level=${1:-}
 case $level in
-    build | test) ;;
-    *) die "say what for: scripts/setup.sh build, or scripts/setup.sh test" ;;
+    build | test | chaos) ;;
+    *) die "say what for: scripts/setup.sh build, test or chaos" ;;
 esac
 
 have cargo || die "cargo is missing. Install a Rust toolchain with rustup, and open a new shell."
@@ -42,11 +43,17 @@ for tool in gcc g++ make perl pkg-config; do
     have "$tool" || missing+=("$tool")
 done
 need_prometheus=no
-if [ "$level" = test ]; then
+if [ "$level" != build ]; then
     have_jdk || missing+=(default-jdk-headless)
     have mvn || missing+=(maven)
     have_python || missing+=(python3 python3-venv)
     have_prometheus || need_prometheus=yes
+fi
+if [ "$level" = chaos ] && [ "$(id -u)" -eq 0 ]; then
+    # Only root can make network namespaces, and others may not want to install more. Rows that lack
+    # something are not run, and say so.
+    have ip || missing+=(iproute2)
+    have nft || missing+=(nftables)
 fi
 
 if [ ${#missing[@]} -eq 0 ] && [ $need_prometheus = no ]; then
@@ -71,7 +78,7 @@ fi
 if [ ${#missing[@]} -gt 0 ]; then
     say "apt-get install ${missing[*]}"
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-    if [ "$level" = test ] && ! have_jdk; then
+    if [ "$level" != build ] && ! have_jdk; then
         die "the installed JDK is older than 17, which Kafka needs. Put a newer one first on PATH."
     fi
 fi

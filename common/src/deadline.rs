@@ -1,6 +1,8 @@
 //! Deadlines: an instant in the process, Unix milliseconds on the wire.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
+
+use crate::clock::unix_millis;
 
 /// The instant by which a call ends, as this process's monotonic clock sees it.
 ///
@@ -74,8 +76,20 @@ impl Deadline {
     /// a deadline that has passed. `None` if it is not a number.
     #[must_use]
     pub fn from_wire(value: &[u8], max: Duration) -> Option<Self> {
-        let left = parse_clamped(value)?.saturating_sub(unix_millis_at(Duration::ZERO));
+        let left = Self::parse_wire(value)?.saturating_sub(Self::unix_millis_now());
         Some(Self(Instant::now() + Duration::from_millis(left).min(max.min(Self::MAX_TIMEOUT))))
+    }
+
+    /// The number in a deadline header; the largest one if it does not fit. `None` if it is none.
+    #[must_use]
+    pub fn parse_wire(value: &[u8]) -> Option<u64> {
+        parse_clamped(value)
+    }
+
+    /// What this machine's clock says, in the unit of the header.
+    #[must_use]
+    pub fn unix_millis_now() -> u64 {
+        unix_millis()
     }
 }
 
@@ -91,8 +105,7 @@ fn parse_clamped(digits: &[u8]) -> Option<u64> {
 }
 
 fn unix_millis_at(from_now: Duration) -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from((now + from_now).as_millis()).unwrap_or(u64::MAX)
+    unix_millis().saturating_add(u64::try_from(from_now.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

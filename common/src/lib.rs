@@ -6,6 +6,7 @@
 //! | [`wire`] | header names, and the codecs for the headers of a request and of a reply |
 //! | [`request`], [`codec`] | the typed contract: [`Request`] and how payloads become bytes |
 //! | [`status`], [`outcome`] | how a call can end other than well |
+//! | [`clock`] | the wall clock by which deadlines are written |
 //! | [`deadline`], [`inherited`] | instants on the wire and in the process, and what a handler hands on to its calls |
 //! | [`config`] | layered configuration and presets |
 //! | [`kafka`] | what both sides need of the Kafka client |
@@ -17,6 +18,7 @@
 
 pub mod backoff;
 pub mod blocking;
+pub mod clock;
 pub mod codec;
 pub mod config;
 pub mod deadline;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use antiphon_common::clock;
 use antiphon_common::config::KafkaSettings;
 use antiphon_common::kafka::PacedProducer;
 use antiphon_common::wire::cancel_headers;
@@ -57,9 +58,10 @@ impl Producers {
     /// Queues a record. With `acknowledged`, its success is reported too.
     pub(crate) fn send(
         &self,
-        record: BaseRecord<'_, [u8], [u8], usize>,
+        mut record: BaseRecord<'_, [u8], [u8], usize>,
         acknowledged: bool,
     ) -> KafkaResult<()> {
+        record.timestamp = record.timestamp.or_else(clock::record_time);
         if acknowledged {
             return self.acknowledged()?.send(record).map_err(|(error, _)| error);
         }

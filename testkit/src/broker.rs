@@ -1,5 +1,6 @@
 //! [`TestBroker`]: one handle for both kinds of broker, so that a test can take either.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::kafka::{KafkaBuilder, KafkaCluster};
@@ -74,6 +75,15 @@ impl TestBroker {
             Kind::Mock(mock) => mock.bootstrap(),
             Kind::Kafka(cluster) => cluster.bootstrap(),
         }
+    }
+
+    /// Where a node listens by a listener that the builder was given. Real Kafka only.
+    ///
+    /// # Errors
+    /// [`TestkitError::UnknownNode`], [`TestkitError::InvalidSetting`] if there is no listener of
+    /// this name, and [`TestkitError::Unsupported`] on the embedded broker.
+    pub fn listener(&self, name: &str, node: i32) -> Result<SocketAddr, TestkitError> {
+        self.real("tell listeners")?.listener(name, node)
     }
 
     /// The librdkafka properties that clients should set to be quick with this broker. Empty for

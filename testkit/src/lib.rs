@@ -23,6 +23,7 @@
 //! | `broker` | [`TestBroker`], which is the one or the other |
 //! | `mock` | the embedded broker: librdkafka's mock cluster on a thread of its own |
 //! | `kafka` | the real one: jars, configuration, processes, readiness |
+//! | `proxy` | [`Proxy`], between clients and a broker |
 //! | `topic` | [`TopicSpec`] |
 //! | `error` | [`TestkitError`] |
 
@@ -30,6 +31,7 @@ mod broker;
 mod error;
 mod kafka;
 mod mock;
+mod proxy;
 mod topic;
 
 pub use antiphon_native::rights::{Operation, Resource, Right, Scram};
@@ -37,4 +39,5 @@ pub use broker::TestBroker;
 pub use error::TestkitError;
 pub use kafka::{KafkaBuilder, SecuredKafka};
 pub use mock::MockBuilder;
+pub use proxy::{Proxy, Way};
 pub use topic::TopicSpec;

@@ -1,5 +1,6 @@
 //! The fault matrix: each row steady, faulty, healed and recovered, and judged by its histories.
 
+mod ground;
 mod row;
 mod rows;
 pub(crate) mod soak;
@@ -14,12 +15,13 @@ use std::time::{Duration, Instant};
 
 use antiphon_chaos::checker::{Limits, Verdict, check};
 use antiphon_chaos::history::{Class, History, Kind};
-use antiphon_testkit::{TestBroker, TopicSpec};
+use antiphon_testkit::TopicSpec;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::report::{self, Part};
 use crate::{Outcome, judged};
+use ground::Ground;
 use row::Row;
 use stage::{Setup, Stage};
 use witness::Witness;
@@ -75,7 +77,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let scratch = tempfile::tempdir()?;
     let folder = options.out.clone().unwrap_or_else(|| scratch.path().to_owned());
     eprintln!("chaos: three brokers start");
-    let broker = start(options.settings)?;
+    let ground = Ground::start(options.settings, &rows)?;
     println!(
         "{:<17} {:<54} {:>8} {:>8} {:>5} {:>6} {:>6} {:>6} {:>8} {:>8} verdict",
         "row",
@@ -90,9 +92,14 @@ pub(crate) fn run(options: &Options) -> Outcome {
         "back/ms"
     );
     let (mut failed, mut results, mut parts) = (0, Vec::new(), Vec::new());
+    let mut not_run = Vec::new();
     for row in &rows {
+        if let Some(lack) = ground.lack(row) {
+            not_run.push((row.id(), lack));
+            continue;
+        }
         eprintln!("chaos: row {}: {}", row.id(), row.name);
-        let ended = perform(row, &broker, &folder, options.long);
+        let ended = perform(row, &ground, &folder, options.long);
         let (verdict, wrong) = match ended {
             Ok(verdict) => {
                 let wrong = row.judge(&verdict);
@@ -114,30 +121,37 @@ pub(crate) fn run(options: &Options) -> Outcome {
     for (rows, why) in rows::UNTESTED {
         println!("untested: row {rows}: {why}");
     }
-    println!("{} passed, {failed} failed", rows.len() - failed);
+    let passed = parts.len() - failed;
+    if not_run.is_empty() {
+        println!("{passed} passed, {failed} failed");
+    } else {
+        for (row, why) in &not_run {
+            println!("untested: row {row}: {why}");
+        }
+        println!("{passed} passed, {failed} failed, {} NOT RUN", not_run.len());
+    }
     if let Some(path) = &options.json {
         let untested: Vec<_> =
             rows::UNTESTED.iter().map(|(rows, why)| json!({ "rows": rows, "why": why })).collect();
-        let all = json!({ "rows": results, "untested": untested });
+        let not_run: Vec<_> =
+            not_run.iter().map(|(row, why)| json!({ "row": row, "why": why })).collect();
+        let all = json!({ "rows": results, "untested": untested, "not_run": not_run });
         File::create(path)?.write_all(serde_json::to_string_pretty(&all)?.as_bytes())?;
     }
     if let Some(path) = &options.report {
         File::create(path)?.write_all(report::page(&parts, rows::UNTESTED).as_bytes())?;
     }
-    if failed == 0 { Ok(()) } else { Err(format!("{failed} rows failed").into()) }
+    match failed {
+        0 if !options.rows.is_empty() && !not_run.is_empty() => {
+            Err(format!("{} rows that were asked for could not be run", not_run.len()).into())
+        }
+        0 => Ok(()),
+        _ => Err(format!("{failed} rows failed").into()),
+    }
 }
 
-fn start(settings: Settings) -> Outcome<TestBroker> {
-    // Leaders return to where they should be by themselves, and soon.
-    let builder = TestBroker::kafka()
-        .brokers(3)
-        .property("leader.imbalance.check.interval.seconds", "5")
-        .property("leader.imbalance.per.broker.percentage", "0");
-    let builder = if settings == Settings::Fast { builder.fast_failover() } else { builder };
-    Ok(builder.start()?)
-}
-
-fn perform(row: &Row, broker: &TestBroker, folder: &Path, long: bool) -> Outcome<Verdict> {
+fn perform(row: &Row, ground: &Ground, folder: &Path, long: bool) -> Outcome<Verdict> {
+    let broker = &ground.broker;
     for node in 1..=3 {
         if !broker.is_running(node)? {
             // An earlier row failed amid its fault.
@@ -160,7 +174,7 @@ fn perform(row: &Row, broker: &TestBroker, folder: &Path, long: bool) -> Outcome
     let partitions = (PARTITIONS, reply_partitions);
     let witness = Witness::start(&folder, broker.bootstrap(), &topic, partitions)?;
     let limits = row.limits(&topic);
-    let mut stage = Stage::new(broker, folder.clone(), topic, row.id(), setup)?;
+    let mut stage = Stage::new(ground, folder.clone(), topic, row.id(), setup)?;
     stage.is_long = long;
     stage.witness = Some(witness.changes());
     for _ in 0..stage.setup.repliers {

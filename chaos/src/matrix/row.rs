@@ -15,6 +15,7 @@ pub(super) struct Row {
     pub(super) setup: fn(&mut Setup),
     /// Injects and heals.
     pub(super) fault: fn(&mut Stage<'_>) -> Outcome,
+    pub(super) needs: Needs,
     pub(super) errors: Errors,
     /// The only kinds of errors that calls may end with; any, if there are none.
     pub(super) codes: &'static [&'static str],
@@ -23,6 +24,14 @@ pub(super) struct Row {
     pub(super) counted: &'static [&'static str],
     /// What the row is judged by besides.
     pub(super) asks: fn(&mut Limits),
+}
+
+/// What a row needs that not every machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    Nothing,
+    /// A network namespace.
+    Namespace,
 }
 
 /// Whether a request may be handled more than once.
@@ -60,6 +69,7 @@ impl Row {
             name,
             setup: |_| {},
             fault,
+            needs: Needs::Nothing,
             errors: Errors::None,
             codes: &[],
             duplicates: Duplicates::None,
@@ -79,6 +89,11 @@ impl Row {
             "" => self.number.to_string(),
             variant => format!("{}-{variant}", self.number),
         }
+    }
+
+    /// What the machine must have.
+    pub(super) const fn needs(self, needs: Needs) -> Self {
+        Self { needs, ..self }
     }
 
     /// What may become of calls.

@@ -97,7 +97,8 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let folder = options.out.clone().unwrap_or_else(|| scratch.path().to_owned());
     fs::create_dir_all(&folder)?;
     eprintln!("soak: seed {seed}; three brokers start");
-    let broker = super::start(Settings::Fast)?;
+    let ground = super::ground::Ground::start(Settings::Fast, &[])?;
+    let broker = &ground.broker;
     broker.create_topic_with(&TopicSpec::new(TOPIC).partitions(PARTITIONS))?;
     broker.create_topic_with(&TopicSpec::new(format!("{TOPIC}.replies")))?;
     let witness = Witness::start(&folder, broker.bootstrap(), TOPIC, (PARTITIONS, 1))?;
@@ -106,7 +107,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     setup.rate = u32::try_from(capacity * LOAD / 100)?;
     setup.answering.concurrency = CONCURRENCY;
     eprintln!("soak: {} of {capacity} requests per second", setup.rate);
-    let mut stage = Stage::new(&broker, folder.clone(), TOPIC.to_owned(), "0".to_owned(), setup)?;
+    let mut stage = Stage::new(&ground, folder.clone(), TOPIC.to_owned(), "0".to_owned(), setup)?;
     for _ in 0..REPLIERS {
         stage.add_replier()?;
     }

@@ -11,6 +11,13 @@ use crate::Outcome;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
+/// How a process is started, beside what it is told.
+#[derive(Debug, Default)]
+pub(crate) struct Launch {
+    /// A command that replaces itself by the one behind it.
+    pub(crate) prefix: Vec<String>,
+}
+
 /// A process of a row.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -21,8 +28,22 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn start(role: &str, name: &str, orders: &impl Serialize) -> Outcome<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
+    pub(crate) fn start(
+        role: &str,
+        name: &str,
+        orders: &impl Serialize,
+        launch: &Launch,
+    ) -> Outcome<Self> {
+        let program = std::env::current_exe()?;
+        let mut command = match launch.prefix.split_first() {
+            None => Command::new(program),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        };
+        let mut child = command
             .args([role, &serde_json::to_string(orders)?])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

@@ -16,6 +16,8 @@ pub(crate) struct Common {
     pub(crate) folder: PathBuf,
     pub(crate) bootstrap: String,
     pub(crate) topic: String,
+    /// How many milliseconds the process's clock is ahead of the machine's.
+    pub(crate) ahead_ms: i64,
     /// librdkafka's properties.
     pub(crate) properties: BTreeMap<String, String>,
 }

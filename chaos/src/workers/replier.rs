@@ -23,6 +23,7 @@ const TOO_LARGE: usize = 2_000_000;
 /// Answers until told to stop.
 pub(crate) fn run(orders: &str) -> Outcome {
     let orders: Answering = serde_json::from_str(orders)?;
+    antiphon_common::clock::set_ahead(orders.common.ahead_ms);
     // More than the machine may have processors: a handler that blocks is to take one of several.
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(4).enable_all().build()?.block_on(answer(orders))
@@ -43,6 +44,7 @@ async fn answer(orders: Answering) -> Outcome {
             ("deleted", counting.deleted.get()),
             ("skipped", counting.skipped.get()),
             ("expired", counting.expired.get()),
+            ("clock_skew", counting.clock_skew.get()),
             ("rebuilt", counting.transactions("rebuilt").get()),
             ("kept_replies", counting.duplicates("reply").get()),
             ("claims", counting.duplicates("claim").get()),

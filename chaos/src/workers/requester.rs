@@ -26,6 +26,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Asks until told to stop.
 pub(crate) fn run(orders: &str) -> Outcome {
     let orders: Asking = serde_json::from_str(orders)?;
+    antiphon_common::clock::set_ahead(orders.common.ahead_ms);
     tokio::runtime::Runtime::new()?.block_on(ask(orders))
 }
 

@@ -46,7 +46,7 @@ pub enum Preset {
 
 /// What holds for every client: acknowledged by all in-sync replicas, no delay in the socket, and
 /// fetches that return as soon as there is anything.
-const COMMON_PRODUCER: [(&str, &str); 6] = [
+const COMMON_PRODUCER: [(&str, &str); 7] = [
     // Records without a key stay with one partition for so many milliseconds. The default follows
     // `linger.ms`, and with none of it each record goes to a partition of its own choice: a
     // produce request for every few records.
@@ -56,15 +56,22 @@ const COMMON_PRODUCER: [(&str, &str); 6] = [
     ("acks", "all"),
     ("queue.buffering.max.messages", "1000000"),
     ("message.timeout.ms", "30000"),
+    // A connection on which nothing arrives any more, and which nobody has closed, is given up after
+    // so long. It is longer than brokers take to notice that another is lost, or a request that only
+    // waits for that would be sent again.
+    ("socket.timeout.ms", "15000"),
     ("topic.metadata.propagation.max.ms", "5000"),
 ];
 
 /// One fetch is outstanding per broker, and a partition that was just assigned, resumed or sought
 /// waits behind it: so the wait is short. The back-off is what a full local queue costs.
-const COMMON_CONSUMER: [(&str, &str); 5] = [
+const COMMON_CONSUMER: [(&str, &str); 6] = [
     ("fetch.min.bytes", "1"),
     ("fetch.wait.max.ms", "50"),
     ("fetch.queue.backoff.ms", "5"),
+    // A fetch is answered within `fetch.wait.max.ms`. The client's own minute would leave a caller
+    // without replies for as long when a firewall has forgotten its connection.
+    ("socket.timeout.ms", "10000"),
     ("enable.partition.eof", "false"),
     ("enable.auto.offset.store", "false"),
 ];

@@ -30,6 +30,9 @@ pub struct ReplierMetrics {
     pub outstanding: IntGauge,
     /// `antiphon_replier_expired_total`: requests skipped because their deadline had passed.
     pub expired: IntCounter,
+    /// `antiphon_replier_clock_skew_total`: requests whose callers' clocks and this machine's cannot
+    /// both be right.
+    pub clock_skew: IntCounter,
     /// `antiphon_replier_reply_failures_total`: replies that the broker did not take.
     pub reply_failures: IntCounter,
     /// `antiphon_replier_commit_lag`: requests completed whose offsets are not yet committed.
@@ -100,6 +103,7 @@ impl ReplierMetrics {
         registry.register(Box::new(self.running.clone()))?;
         registry.register(Box::new(self.outstanding.clone()))?;
         registry.register(Box::new(self.expired.clone()))?;
+        registry.register(Box::new(self.clock_skew.clone()))?;
         registry.register(Box::new(self.reply_failures.clone()))?;
         registry.register(Box::new(self.commit_lag.clone()))?;
         registry.register(Box::new(self.assigned_partitions.clone()))?;
@@ -269,6 +273,10 @@ impl ReplierMetrics {
             expired: IntCounter::new(
                 "antiphon_replier_expired_total",
                 "Requests skipped because their deadline had passed.",
+            )?,
+            clock_skew: IntCounter::new(
+                "antiphon_replier_clock_skew_total",
+                "Requests whose callers' clocks and this machine's cannot both be right.",
             )?,
             reply_failures: IntCounter::new(
                 "antiphon_replier_reply_failures_total",

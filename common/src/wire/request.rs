@@ -31,6 +31,9 @@ pub struct RequestHeaders<'a> {
     application: Headers,
 }
 
+const NOT_A_TIME: HeaderFault =
+    HeaderFault::Invalid { name: names::DEADLINE, expected: "a number of Unix milliseconds" };
+
 impl<'a> RequestHeaders<'a> {
     /// Sorts the headers of a record.
     ///
@@ -109,16 +112,23 @@ impl<'a> RequestHeaders<'a> {
         })
     }
 
+    /// The deadline as it was written: Unix milliseconds by the caller's clock. A number too large
+    /// for 64 bits is the largest one; `None` if the caller set none.
+    ///
+    /// # Errors
+    /// If the value is not a number.
+    pub fn deadline_unix_millis(&self) -> Result<Option<u64>, HeaderFault> {
+        let Some(value) = self.deadline else { return Ok(None) };
+        Deadline::parse_wire(value).map(Some).ok_or(NOT_A_TIME)
+    }
+
     /// The deadline, at most `max` from now; `None` if the caller set none.
     ///
     /// # Errors
     /// If the value is not a number.
     pub fn deadline(&self, max: Duration) -> Result<Option<Deadline>, HeaderFault> {
         let Some(value) = self.deadline else { return Ok(None) };
-        Deadline::from_wire(value, max).map(Some).ok_or(HeaderFault::Invalid {
-            name: names::DEADLINE,
-            expected: "a number of Unix milliseconds",
-        })
+        Deadline::from_wire(value, max).map(Some).ok_or(NOT_A_TIME)
     }
 
     /// The endpoint, `None` if the caller named none.

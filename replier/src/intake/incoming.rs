@@ -7,7 +7,7 @@ use antiphon_common::config::ReplierSettings;
 use antiphon_common::wire::{Caps, HeaderFault, Headers, RequestHeaders, RetryHeaders};
 use antiphon_common::{Code, Deadline, Integrity, SignatureFault, Status};
 use bytes::Bytes;
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::{BorrowedMessage, Message, Timestamp};
 
 use crate::failures::Failures;
 use crate::failures::original::{KeptHeaders, Original};
@@ -15,6 +15,7 @@ use crate::handlers::context::{Context, RawRequest};
 use crate::handlers::extract::Extensions;
 use crate::handlers::routes::Routes;
 use crate::intake::cancellations::{Cancellable, Cancellations};
+use crate::intake::clocks::{LogEnds, Written, left};
 use crate::intake::reply_to::{ReplyPolicy, ReplyRefused};
 use crate::intake::tracker::Taken;
 
@@ -91,6 +92,7 @@ pub(crate) struct RecordReader {
     last: Option<Arc<str>>,
     /// Requests must be signed.
     integrity: Option<Arc<Integrity>>,
+    ends: Arc<LogEnds>,
 }
 
 /// A request, before it is known to be taken.
@@ -102,6 +104,8 @@ pub(crate) struct Parsed {
     cancellable: bool,
     not_before: Option<Instant>,
     original: Option<Box<Original>>,
+    /// Whether the caller's clock and this one cannot both be right.
+    pub(crate) clocks_differ: bool,
 }
 
 /// What a retry topic adds to a record's headers is no fault of the request: so much more is allowed
@@ -119,7 +123,13 @@ impl RecordReader {
         settings: ReplierSettings,
         failures: Arc<Failures>,
     ) -> Self {
-        Self { policy, settings, failures, routes: None, last: None, integrity: None }
+        let ends = Arc::default();
+        Self { policy, settings, failures, routes: None, last: None, integrity: None, ends }
+    }
+
+    /// Where the logs end: to be told by whoever asks the brokers.
+    pub(crate) fn log_ends(&self) -> Arc<LogEnds> {
+        Arc::clone(&self.ends)
     }
 
     /// Lets requests through that name no reply topic, if they are for handlers that need none.
@@ -182,7 +192,7 @@ impl RecordReader {
                 )
             }
         };
-        let deadline = headers.deadline(self.settings.max_deadline());
+        let deadline = headers.deadline_unix_millis();
         let fault = deadline.err().or(endpoint.err());
         let [payload, key, id, idempotency_key] = copied([
             record.payload(),
@@ -190,7 +200,11 @@ impl RecordReader {
             Some(correlation_id),
             headers.idempotency_key(),
         ]);
-        let deadline = deadline.ok().flatten();
+        let written = deadline.ok().flatten();
+        let (deadline, clocks_differ) = match written {
+            Some(written) => self.deadline(record, written, &place),
+            None => (None, false),
+        };
         let original = self.failures.policy.forwards().then(|| {
             let kept = kept_headers(record);
             Box::new(place.original(kept, key.clone(), payload.clone(), deadline))
@@ -217,7 +231,28 @@ impl RecordReader {
             cancellable: headers.is_cancellable() && !correlation_id.is_empty(),
             not_before: place.not_before,
             original,
+            clocks_differ,
         })
+    }
+
+    /// A deadline that was written by another clock, and whether that cannot agree with this one.
+    fn deadline(
+        &self,
+        record: &BorrowedMessage<'_>,
+        written: u64,
+        place: &Place,
+    ) -> (Option<Deadline>, bool) {
+        let created = match record.timestamp() {
+            // In a retry topic it is the time of whoever put the request there.
+            Timestamp::CreateTime(at) if place.not_before.is_none() => u64::try_from(at).ok(),
+            _ => None,
+        };
+        let now = Instant::now();
+        let age = || self.ends.age(&place.topic, place.partition, place.offset, now);
+        let written = Written { deadline: written, created };
+        let left = left(written, Deadline::unix_millis_now(), age);
+        let time = left.time.min(self.settings.max_deadline());
+        (Some(Deadline::after_from(now, time)), left.clocks_differ)
     }
 
     fn is_one_way(&self, topic: &str, endpoint: Result<Option<&str>, HeaderFault>) -> bool {
@@ -248,6 +283,7 @@ impl RecordReader {
             cancellable: false,
             not_before: None,
             original: Some(Box::new(Original { poison: true, ..original })),
+            clocks_differ: false,
         })
     }
 
@@ -358,8 +394,9 @@ impl Place {
 impl Parsed {
     /// In a box, since it is handed from the polling thread to the lane to a task.
     pub(crate) fn taken(self, taken: Taken, cancellations: &Arc<Cancellations>) -> Box<Incoming> {
-        let Self { request, mut context, reply_to, fault, cancellable, not_before, original } =
-            self;
+        let Self {
+            request, mut context, reply_to, fault, cancellable, not_before, original, ..
+        } = self;
         let cancellable = cancellable
             .then(|| Box::new(cancellations.register(Bytes::clone(&context.correlation_id))));
         context.cancelled = cancellable.as_ref().map(|request| request.token().clone());

@@ -2,7 +2,9 @@
 
 pub(crate) mod assignment;
 pub(crate) mod cancellations;
+pub(crate) mod clocks;
 pub(crate) mod commits;
+pub(crate) mod ends;
 mod flow;
 pub(crate) mod gaps;
 pub(crate) mod group;

@@ -15,6 +15,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::intake::assignment::Assignment;
+use crate::intake::ends::Asking;
 use crate::intake::flow::{Change, Flow, Held, Total};
 use crate::intake::incoming::{Incoming, RecordReader, Rejected, correlation_id};
 use crate::intake::parked::Parked;
@@ -65,6 +66,7 @@ pub(crate) struct Stop {
 /// What is decided from round to round.
 struct Course {
     flow: Flow,
+    ends: Asking,
     parked: Parked<Box<Incoming>>,
     /// How many partitions are held.
     partitions: usize,
@@ -77,7 +79,8 @@ impl Intake {
     /// the drain time; they will be handled again elsewhere.
     pub(crate) fn run(mut self, stop: &Stop) -> Result<usize, KafkaError> {
         let flow = Flow::new(&self.settings);
-        let mut course = Course { flow, parked: Parked::new(), partitions: 0, crowded: None };
+        let ends = Asking::begin(Arc::clone(&self.consumer), self.reader.log_ends());
+        let mut course = Course { flow, ends, parked: Parked::new(), partitions: 0, crowded: None };
         let mut stored = Instant::now();
         while !stop.drain.load(Ordering::Relaxed) {
             if self.regulate(&mut course)? {
@@ -97,6 +100,8 @@ impl Intake {
             }
         }
         course.parked.clear();
+        // It holds the consumer too, which is to end with the drain.
+        drop(course);
         self.metrics.paused_partitions.set(0);
         Ok(self.drain(stop))
     }
@@ -148,12 +153,13 @@ impl Intake {
     /// there is room, or whatever has none is paused.
     fn regulate(&self, course: &mut Course) -> Result<bool, KafkaError> {
         let context = self.consumer.context();
-        let Course { flow, parked, partitions, crowded } = course;
+        let Course { flow, ends, parked, partitions, crowded } = course;
         if context.take_changed() {
             let mut held = HashSet::new();
             context.for_each(|tracker| _ = held.insert(tracker.serial));
             parked.retain(|partition| held.contains(&partition));
             *partitions = held.len();
+            ends.wake();
             self.lane.set_held(held.len());
         }
         let requests = context.outstanding.count().saturating_sub(parked.count());
@@ -274,6 +280,9 @@ fn take(
     });
     match parsed {
         Some(parsed) => {
+            if parsed.clocks_differ {
+                metrics.clock_skew.inc();
+            }
             taken.weigh(record.payload_len());
             Some(parsed.taken(taken, &tracker.cancellations))
         }

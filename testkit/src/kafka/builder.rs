@@ -1,8 +1,10 @@
 //! [`KafkaBuilder`]: what a real cluster is to be, and the checks of it.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::config::{Settings, property_problem};
+use super::listeners::Wanted;
 use super::node::Launch;
 use super::{KafkaCluster, jars, java};
 use crate::{TestBroker, TestkitError, TopicSpec};
@@ -59,6 +61,21 @@ impl KafkaBuilder {
     /// Adds a listener on `localhost` to a cluster of one node. Its protocol is a property.
     pub(crate) fn listener(mut self, name: &str, port: u16) -> Self {
         self.settings.listeners.push((name.to_owned(), port));
+        self
+    }
+
+    /// Adds a plaintext listener to every node, at an address of this machine and a port that the
+    /// kernel chooses: see [`TestBroker::listener`].
+    pub fn listener_at(mut self, name: impl Into<String>, address: Ipv4Addr) -> Self {
+        self.settings.wanted.push(Wanted { name: name.into(), address, advertised: Vec::new() });
+        self
+    }
+
+    /// Adds a plaintext listener to every node that clients reach by another address, one for each
+    /// node: that of a [`Proxy`](crate::Proxy).
+    pub fn listener_behind(mut self, name: impl Into<String>, advertised: Vec<SocketAddr>) -> Self {
+        let address = Ipv4Addr::LOCALHOST;
+        self.settings.wanted.push(Wanted { name: name.into(), address, advertised });
         self
     }
 

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
 
+use super::listeners::Wanted;
+
 /// The two ports of one node.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NodePorts {
@@ -22,6 +24,8 @@ pub(super) struct Settings {
     pub(super) benchmark: bool,
     /// More listeners of a single node, on `localhost`, by name and port.
     pub(super) listeners: Vec<(String, u16)>,
+    /// More listeners of every node.
+    pub(super) wanted: Vec<Wanted>,
     /// Added last: they replace what is set here.
     pub(super) properties: BTreeMap<String, String>,
 }

@@ -7,6 +7,7 @@ mod config;
 mod jars;
 mod java;
 mod leash;
+mod listeners;
 mod log;
 mod node;
 mod ports;
@@ -14,6 +15,7 @@ mod ready;
 mod secured;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,6 +26,7 @@ pub use builder::KafkaBuilder;
 pub use secured::SecuredKafka;
 
 use config::NodePorts;
+use listeners::Listener;
 use node::{Launch, Node};
 use ports::ReservedPort;
 
@@ -43,6 +46,7 @@ pub(crate) struct KafkaCluster {
     // Before the folder: nodes end first, and then their data goes.
     nodes: Vec<Mutex<Node>>,
     launch: Launch,
+    listeners: Vec<Listener>,
     _reserved: Vec<ReservedPort>,
     folder: TempDir,
 }
@@ -81,11 +85,21 @@ impl KafkaCluster {
             .map_err(TestkitError::io(format!("write {}", log4j.display())))?;
         let launch = launch(log4j);
 
+        let listeners = launch
+            .settings
+            .wanted
+            .iter()
+            .map(|wanted| Listener::reserve(wanted, brokers))
+            .collect::<Result<Vec<_>, _>>()?;
+
         let mut nodes = Vec::with_capacity(brokers);
         for (id, number) in (1..).zip(1..=brokers) {
             let home = folder.path().join(format!("node-{id}"));
             let data = home.join("data");
-            let properties = config::node_properties(number, &ports, &data, &launch.settings);
+            let mut properties = config::node_properties(number, &ports, &data, &launch.settings);
+            for listener in &listeners {
+                listener.add(number - 1, &mut properties);
+            }
             let node = Node::prepare(id, &home, &config::render(&properties))
                 .map_err(TestkitError::io(format!("write the files in {}", home.display())))?;
             nodes.push(Mutex::new(node));
@@ -93,7 +107,7 @@ impl KafkaCluster {
         let addresses: Vec<String> =
             ports.iter().map(|ports| format!("127.0.0.1:{}", ports.clients)).collect();
         let bootstrap = addresses.join(",");
-        Ok(Self { bootstrap, ports, nodes, launch, _reserved: reserved, folder })
+        Ok(Self { bootstrap, ports, nodes, launch, listeners, _reserved: reserved, folder })
     }
 
     fn start_all(&self) -> Result<(), TestkitError> {
@@ -113,6 +127,16 @@ impl KafkaCluster {
 
     pub(crate) fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// Where a node has the listener of this name.
+    pub(crate) fn listener(&self, name: &str, node: i32) -> Result<SocketAddr, TestkitError> {
+        let index = self.index(node)?;
+        let named = self.listeners.iter().find(|listener| listener.name() == name);
+        named.and_then(|listener| listener.listens(index)).ok_or_else(|| {
+            let problem = format!("there is none of the name {name}");
+            TestkitError::InvalidSetting { field: "listener", problem }
+        })
     }
 
     pub(crate) fn brokers(&self) -> usize {

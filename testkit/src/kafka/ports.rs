@@ -1,4 +1,4 @@
-//! Ports of 127.0.0.1 that stay reserved for a cluster, so that a node finds its own port free
+//! Ports of this machine that stay reserved for a cluster, so that a node finds its own port free
 //! when it comes back.
 
 use std::io;
@@ -26,10 +26,15 @@ impl ReservedPort {
     }
 }
 
-/// Reserves `count` different ports.
+/// Reserves `count` different ports of 127.0.0.1.
 pub(super) fn reserve(count: usize) -> io::Result<Vec<ReservedPort>> {
+    reserve_at(Ipv4Addr::LOCALHOST, count)
+}
+
+/// The same of another address of this machine.
+pub(super) fn reserve_at(address: Ipv4Addr, count: usize) -> io::Result<Vec<ReservedPort>> {
     // All are bound before the first is let go of, so that no number comes twice.
-    let bound = (0..count).map(|_| bind()).collect::<io::Result<Vec<_>>>()?;
+    let bound = (0..count).map(|_| bind(address)).collect::<io::Result<Vec<_>>>()?;
     let keep = cfg!(target_os = "linux");
     Ok(bound
         .into_iter()
@@ -37,7 +42,7 @@ pub(super) fn reserve(count: usize) -> io::Result<Vec<ReservedPort>> {
         .collect())
 }
 
-fn bind() -> io::Result<(u16, OwnedFd)> {
+fn bind(address: Ipv4Addr) -> io::Result<(u16, OwnedFd)> {
     // Without CLOEXEC the child processes would inherit the socket and keep the port.
     #[cfg(target_os = "linux")]
     let flags = SocketFlags::CLOEXEC;
@@ -45,7 +50,7 @@ fn bind() -> io::Result<(u16, OwnedFd)> {
     let flags = SocketFlags::empty();
     let socket = net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
     net::sockopt::set_socket_reuseaddr(&socket, true)?;
-    net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
+    net::bind(&socket, &SocketAddrV4::new(address, 0))?;
     let address = SocketAddr::try_from(net::getsockname(&socket)?)?;
     Ok((address.port(), socket))
 }

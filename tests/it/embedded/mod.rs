@@ -6,6 +6,7 @@ mod blocking;
 mod callbacks;
 mod cancellation;
 mod cancelling;
+mod clocks;
 mod closing;
 mod dead_letters;
 mod dedupe;

@@ -2,6 +2,8 @@
 //! reason.
 
 mod brokers;
+mod clock;
+mod network;
 mod odd_records;
 mod repliers;
 mod requesters;
@@ -20,8 +22,6 @@ pub(super) const UNTESTED: &[(&str, &str)] = &[
     ("9", "the specification has no row of this number"),
     ("19", "the specification has no row of this number"),
     ("31-32", "Antiphon has no client of a schema registry"),
-    ("33", "clock skew: the product has no seam for its clock"),
-    ("37-41", "network faults: no row, and no test but a frozen broker (6) and a lost one (1)"),
     ("42", "a right taken away amid a run: not tested"),
     ("43-44", "need a secured cluster: tests/it/kafka/secured, all but an expired certificate"),
     ("49", "need a secured cluster: cli/tests/least_rights, at the start only"),
@@ -37,6 +37,8 @@ pub(super) fn all() -> Vec<Row> {
         topics::rows(),
         odd_records::rows(),
         resources::rows(),
+        clock::rows(),
+        network::rows(),
     ];
     let mut rows: Vec<Row> = groups.into_iter().flatten().collect();
     rows.sort_by_key(|row| row.number);

@@ -1,6 +1,7 @@
 //! The stage of a row: its topic, its processes, and what may be done to them.
 
 mod harm;
+mod network;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -14,12 +15,15 @@ use antiphon_chaos::history::{Kind, Writer};
 use antiphon_testkit::TestBroker;
 use rustix::process::Signal;
 
+use super::ground::{Ground, Route};
 use super::witness::Changed;
 use crate::Outcome;
 use crate::faults::memory::Cage;
 use crate::workers::child::Worker;
 use crate::workers::orders::{Answering, Asking, Common, CrashPoint};
 use crate::workers::payload::Deed;
+
+pub(super) use network::Who;
 
 /// How long a process may take to end in good order.
 const DRAIN: Duration = Duration::from_secs(60);
@@ -45,6 +49,13 @@ pub(super) struct Setup {
     pub(super) crash: Option<CrashPoint>,
     /// The most memory that each process may have.
     pub(super) memory: Option<u64>,
+    /// How processes reach the brokers.
+    pub(super) route: Route,
+    /// Which of them do so.
+    pub(super) who: Who,
+    /// How many milliseconds clocks are ahead of the machine's.
+    pub(super) requester_ahead_ms: i64,
+    pub(super) replier_ahead_ms: i64,
 }
 
 impl Default for Setup {
@@ -65,6 +76,10 @@ impl Default for Setup {
             padding: 0,
             crash: None,
             memory: None,
+            route: Route::default(),
+            who: Who::default(),
+            requester_ahead_ms: 0,
+            replier_ahead_ms: 0,
         }
     }
 }
@@ -72,6 +87,7 @@ impl Default for Setup {
 /// A row that runs.
 pub(super) struct Stage<'a> {
     pub(super) broker: &'a TestBroker,
+    ground: &'a Ground,
     pub(super) topic: String,
     pub(super) setup: Setup,
     /// Whether the row is to last as long as the specification says.
@@ -90,7 +106,7 @@ pub(super) struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     pub(super) fn new(
-        broker: &'a TestBroker,
+        ground: &'a Ground,
         folder: PathBuf,
         topic: String,
         row: String,
@@ -99,7 +115,8 @@ impl<'a> Stage<'a> {
         let journal = Writer::create(&folder, "faults")?;
         let (repliers, requesters) = (Vec::new(), Vec::new());
         Ok(Self {
-            broker,
+            broker: &ground.broker,
+            ground,
             topic,
             setup,
             is_long: false,
@@ -116,7 +133,7 @@ impl<'a> Stage<'a> {
     }
 
     pub(super) fn add_replier(&mut self) -> Outcome {
-        let mut common = self.common("replier");
+        let mut common = self.common("replier")?;
         // The shortest that brokers allow: the group waits so long for one that was killed.
         common.properties.insert("session.timeout.ms".to_owned(), "6000".to_owned());
         let mut settings =
@@ -124,7 +141,7 @@ impl<'a> Stage<'a> {
         settings.transactions.id = transactional_id(&self.topic, &common.name);
         let Setup { handler_ms, crash, .. } = self.setup;
         let orders = Answering { common, settings, handler_ms, crash };
-        let worker = Worker::start("replier", &orders.common.name, &orders)?;
+        let worker = Worker::start("replier", &orders.common.name, &orders, &self.launch(true)?)?;
         self.confine(&worker)?;
         self.repliers.push(worker);
         Ok(())
@@ -152,7 +169,7 @@ impl<'a> Stage<'a> {
     }
 
     fn requester(&mut self, rate: u32, newcomers: usize) -> Outcome<Worker> {
-        let mut common = self.common(if newcomers > 0 { "newcomers" } else { "requester" });
+        let mut common = self.common(if newcomers > 0 { "newcomers" } else { "requester" })?;
         common.properties.insert("enable.idempotence".to_owned(), "true".to_owned());
         common.properties.extend(self.setup.asking_properties.clone());
         let orders = Asking {
@@ -166,7 +183,8 @@ impl<'a> Stage<'a> {
             padding: self.setup.padding,
             newcomers,
         };
-        let worker = Worker::start("requester", &orders.common.name, &orders)?;
+        let worker =
+            Worker::start("requester", &orders.common.name, &orders, &self.launch(false)?)?;
         self.confine(&worker)?;
         Ok(worker)
     }
@@ -269,15 +287,20 @@ impl<'a> Stage<'a> {
         self.broker.bootstrap()
     }
 
-    fn common(&mut self, role: &str) -> Common {
+    fn common(&mut self, role: &str) -> Outcome<Common> {
         self.started += 1;
-        Common {
+        let is_replier = role == "replier";
+        Ok(Common {
             name: format!("{role}-{}", self.started),
             folder: self.folder.clone(),
-            bootstrap: self.broker.bootstrap().to_owned(),
+            bootstrap: self.ground.bootstrap(self.route(is_replier))?,
             topic: self.topic.clone(),
+            ahead_ms: match is_replier {
+                true => self.setup.replier_ahead_ms,
+                false => self.setup.requester_ahead_ms,
+            },
             properties: BTreeMap::new(),
-        }
+        })
     }
 }
 
