@@ -35,7 +35,7 @@ pub mod status;
 pub mod wire;
 
 pub use codec::{Codec, CodecError, Json, Raw};
-pub use deadline::Deadline;
+pub use deadline::{Clocks, Deadline};
 pub use id::{CorrelationId, InstanceId};
 pub use integrity::{Integrity, SignatureFault};
 pub use outcome::Outcome;

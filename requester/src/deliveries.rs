@@ -32,21 +32,29 @@ impl ProducerContext for Deliveries {
                 let position = Position { partition: record.partition(), offset: record.offset() };
                 self.calls.acknowledged(call as u64, position);
             }
-            Err((error, record)) => self.calls.fail(call as u64, || Failure {
-                kind: match error.rdkafka_error_code() {
-                    // Given up by the requester itself, when it was closed.
-                    Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {
-                        CallErrorKind::Closed
-                    }
-                    _ => CallErrorKind::Produce(error.clone()),
-                },
-                outcome: match antiphon_native::persistence(record) {
-                    Persistence::NotPersisted => Outcome::NotSent,
-                    Persistence::PossiblyPersisted | Persistence::Persisted => Outcome::Unknown,
-                },
-                id: None,
-            }),
+            Err((error, record)) => {
+                let persistence = antiphon_native::persistence(record);
+                self.calls.fail(call as u64, || failure(error, persistence));
+            }
         }
+    }
+}
+
+/// What a failed delivery means for its call.
+pub(crate) fn failure(error: &KafkaError, persistence: Persistence) -> Failure {
+    Failure {
+        kind: match error.rdkafka_error_code() {
+            // Given up by the requester itself, when it was closed.
+            Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {
+                CallErrorKind::Closed
+            }
+            _ => CallErrorKind::Produce(error.clone()),
+        },
+        outcome: match persistence {
+            Persistence::NotPersisted => Outcome::NotSent,
+            Persistence::PossiblyPersisted | Persistence::Persisted => Outcome::Unknown,
+        },
+        id: None,
     }
 }
 
