@@ -53,8 +53,10 @@ model: ## Run the in-flight table under many thread schedules (MODEL_ITERATIONS=
 	@scripts/setup.sh build
 	@scripts/model.sh
 
-simulate: ## Run replier logic through random crashes, rebalances and lost commits (SEEDS=10000)
+simulate: ## Run requesters and repliers through what a seed decides (SEEDS=10000)
 	@scripts/setup.sh build
+	ANTIPHON_SEEDS=$(or $(SEEDS),10000) cargo test --release --locked --package antiphon-simulation \
+	    --test seeds -- --nocapture
 	ANTIPHON_SEEDS=$(or $(SEEDS),10000) cargo test --release --locked --package antiphon-replier --lib -- \
 	    --nocapture intake::simulation
 

@@ -11,6 +11,24 @@ use crate::clock::unix_millis;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline(Instant);
 
+/// One reading of both clocks: of this process's own, which never jumps, and of the machine's, which
+/// other machines share more or less.
+#[derive(Debug, Clone, Copy)]
+pub struct Clocks {
+    /// By the monotonic clock.
+    pub instant: Instant,
+    /// By the machine's clock, in Unix milliseconds.
+    pub unix_millis: u64,
+}
+
+impl Clocks {
+    /// Reads both.
+    #[must_use]
+    pub fn read() -> Self {
+        Self { instant: Instant::now(), unix_millis: unix_millis() }
+    }
+}
+
 impl Deadline {
     /// The longest time-out that is accepted anywhere: 24 hours.
     pub const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -49,7 +67,13 @@ impl Deadline {
     /// Whether the deadline has passed.
     #[must_use]
     pub fn has_passed(self) -> bool {
-        self.0 <= Instant::now()
+        self.has_passed_at(Instant::now())
+    }
+
+    /// The same, for those who have just read the clock.
+    #[must_use]
+    pub fn has_passed_at(self, now: Instant) -> bool {
+        self.0 <= now
     }
 
     /// The earlier of two deadlines.
@@ -67,7 +91,14 @@ impl Deadline {
     /// The same, for those who have just read the monotonic clock.
     #[must_use]
     pub fn to_unix_millis_at(self, now: Instant) -> u64 {
-        unix_millis_at(self.0.saturating_duration_since(now))
+        self.to_unix_millis_by(Clocks { instant: now, ..Clocks::read() })
+    }
+
+    /// The same, by clocks that were read already.
+    #[must_use]
+    pub fn to_unix_millis_by(self, now: Clocks) -> u64 {
+        let left = self.0.saturating_duration_since(now.instant).as_millis();
+        now.unix_millis.saturating_add(u64::try_from(left).unwrap_or(u64::MAX))
     }
 
     /// Reads the value of a deadline header: ASCII decimal Unix milliseconds.
@@ -102,10 +133,6 @@ fn parse_clamped(digits: &[u8]) -> Option<u64> {
         value.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
     });
     Some(value)
-}
-
-fn unix_millis_at(from_now: Duration) -> u64 {
-    unix_millis().saturating_add(u64::try_from(from_now.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub mod status;
 pub mod wire;
 
 pub use codec::{Codec, CodecError, Json, Raw};
-pub use deadline::Deadline;
+pub use deadline::{Clocks, Deadline};
 pub use envelope::{Envelope, EnvelopeFault, Stored};
 pub use id::{CorrelationId, InstanceId};
 pub use integrity::{Integrity, SignatureFault};

@@ -21,6 +21,9 @@ mod replier;
 mod running;
 mod sending;
 mod signal;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulated;
 
 pub use handlers::address::{AddressError, ReplyAddress};
 pub use handlers::answerer::{AnswerError, Answerer};

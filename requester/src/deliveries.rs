@@ -32,23 +32,30 @@ impl ProducerContext for Deliveries {
                 let position = Position { partition: record.partition(), offset: record.offset() };
                 self.calls.acknowledged(call as u64, position);
             }
-            Err((error, record)) => self.calls.fail(call as u64, || Failure {
-                kind: match error.rdkafka_error_code() {
-                    // Given up by the requester itself, when it was closed.
-                    Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight)
-                        if self.calls.closing.is_cancelled() =>
-                    {
-                        CallErrorKind::Closed
-                    }
-                    _ => CallErrorKind::Produce(error.clone()),
-                },
-                outcome: match antiphon_native::persistence(record) {
-                    Persistence::NotPersisted => Outcome::NotSent,
-                    Persistence::PossiblyPersisted | Persistence::Persisted => Outcome::Unknown,
-                },
-                id: None,
-            }),
+            Err((error, record)) => {
+                let persistence = antiphon_native::persistence(record);
+                let closing = self.calls.closing.is_cancelled();
+                self.calls.fail(call as u64, || failure(error, persistence, closing));
+            }
         }
+    }
+}
+
+/// What a failed delivery means for its call; `closing` says whether the requester is being closed.
+pub(crate) fn failure(error: &KafkaError, persistence: Persistence, closing: bool) -> Failure {
+    Failure {
+        kind: match error.rdkafka_error_code() {
+            // Given up by the requester itself, when it was closed.
+            Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) if closing => {
+                CallErrorKind::Closed
+            }
+            _ => CallErrorKind::Produce(error.clone()),
+        },
+        outcome: match persistence {
+            Persistence::NotPersisted => Outcome::NotSent,
+            Persistence::PossiblyPersisted | Persistence::Persisted => Outcome::Unknown,
+        },
+        id: None,
     }
 }
 

@@ -6,7 +6,7 @@ use antiphon_common::wire::ReplyHeaders;
 use antiphon_common::{Code, Envelope, EnvelopeFault, Integrity};
 use bytes::Bytes;
 use prometheus::IntCounter;
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::Message;
 
 /// Drops replies that are not signed, where they must be, and opens those that are sealed.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub(crate) struct ReplyGuard {
 
 impl ReplyGuard {
     /// Whether a reply is genuine.
-    pub(crate) fn admits(&self, record: &BorrowedMessage<'_>, headers: &ReplyHeaders<'_>) -> bool {
+    pub(crate) fn admits(&self, record: &impl Message, headers: &ReplyHeaders<'_>) -> bool {
         let Some(integrity) = &self.integrity else { return true };
         let (key, payload) = (record.key(), record.payload());
         let checked = integrity.check_reply(headers, record.topic(), key, payload);
@@ -35,7 +35,7 @@ impl ReplyGuard {
     /// buffer.
     pub(crate) fn open(
         &self,
-        record: &BorrowedMessage<'_>,
+        record: &impl Message,
         headers: &ReplyHeaders<'_>,
     ) -> Result<Bytes, EnvelopeFault> {
         let (key, payload) = (record.key(), record.payload());
@@ -54,7 +54,7 @@ impl ReplyGuard {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "simulation"))]
 impl ReplyGuard {
     /// Neither signatures nor seals.
     pub(crate) fn off() -> Self {

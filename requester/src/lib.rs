@@ -29,6 +29,9 @@ mod requester;
 mod routing;
 mod service;
 mod session;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulated;
 mod store;
 mod table;
 mod tasks;

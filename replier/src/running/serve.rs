@@ -174,7 +174,7 @@ impl Service {
         to: Option<&Recipient>,
     ) -> Result<(Begun, Work), Outcome> {
         let started = Instant::now();
-        if context.deadline.is_some_and(|deadline| deadline.instant() <= started) {
+        if context.deadline.is_some_and(|deadline| deadline.has_passed_at(started)) {
             self.metrics.expired.inc();
             let why = "the deadline had passed before the request was handled";
             return Err(Outcome::Expired(Status::new(Code::DeadlineExceeded, why)));

@@ -9,3 +9,5 @@ pub use policy::{Hedge, RetryPolicy};
 pub(crate) use retry_budget::RetryBudget;
 pub(crate) use room::Room;
 pub(crate) use run::Plan;
+#[cfg(feature = "simulation")]
+pub(crate) use run::may_pass;

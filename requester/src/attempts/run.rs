@@ -250,7 +250,7 @@ impl Attempts {
 }
 
 /// Whether trying again may help, if it is allowed.
-fn may_pass(kind: &CallErrorKind) -> bool {
+pub(crate) fn may_pass(kind: &CallErrorKind) -> bool {
     matches!(
         kind,
         CallErrorKind::Status(_)

@@ -1,6 +1,7 @@
 //! Where replies come to and how they are read.
 
 mod choice;
+mod delivery;
 mod inbox;
 mod lease;
 mod membership;
@@ -9,5 +10,9 @@ mod reply_partitions;
 mod retiring;
 mod start;
 
+#[cfg(feature = "simulation")]
+pub(crate) use delivery::Delivery;
 pub(crate) use inbox::Inbox;
+#[cfg(feature = "simulation")]
+pub(crate) use retiring::Retiring;
 pub(crate) use start::{Replies, read_replies};

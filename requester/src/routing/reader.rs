@@ -4,23 +4,20 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use antiphon_common::payloads::PayloadStoreError;
 use antiphon_common::wire::{Caps, HeaderFault, ReplyHeaders};
-use antiphon_common::{Code, CorrelationId, Status};
 use antiphon_native::allowed::may_read_topic;
-use bytes::Bytes;
 use prometheus::IntGauge;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 
+use super::delivery::Delivery;
 use super::inbox::Inbox;
 use super::lease::Moved;
 use super::reply_partitions::ReplyPartitions;
 use super::retiring::Retiring;
-use crate::call::{CallErrorKind, Failure, Reply};
 use crate::guard::ReplyGuard;
-use crate::table::{Answered, Calls, Ended, Piece};
+use crate::table::Calls;
 
 /// How long one poll waits: the bound on how late the thread sees that the requester is closed.
 const POLL: Duration = Duration::from_millis(100);
@@ -55,13 +52,6 @@ pub(crate) struct Reader {
 struct Reading {
     count: i64,
     gauge: IntGauge,
-}
-
-/// A reply and the call that it is for.
-struct Delivery {
-    call: u64,
-    to: Answered,
-    piece: Piece,
 }
 
 impl Reader {
@@ -117,7 +107,7 @@ impl Reader {
                 self.inbox.read_up_to(read.drain(..));
             }
             for delivery in batch.drain(..) {
-                self.deliver(delivery);
+                delivery.deliver(&self.calls);
             }
             self.tend();
         }
@@ -140,67 +130,7 @@ impl Reader {
                 return None;
             }
         };
-        let (Ok(echoed), Ok(position)) = (headers.correlation_id(), headers.position()) else {
-            metrics.malformed_replies.inc();
-            return None;
-        };
-        match CorrelationId::from_bytes(echoed) {
-            Some(id) if id.instance() == self.calls.instance() => {
-                if !self.guard.admits(record, &headers) {
-                    return None;
-                }
-                let call = id.call();
-                let to = self.calls.answered(call)?;
-                let ended = self.ended(record, &mut headers);
-                let ended = ended.and_then(|reply| self.readable(reply, &to));
-                Some(Delivery { call, to, piece: Piece { position, ended } })
-            }
-            // Another instance's, or one of another kind of requester in the same topic.
-            _ => {
-                metrics.foreign_replies.inc();
-                None
-            }
-        }
-    }
-
-    /// Copies out of the record: it belongs to a fetch buffer, which must not outlive this poll.
-    fn ended(&self, record: &BorrowedMessage<'_>, headers: &mut ReplyHeaders<'_>) -> Ended {
-        let payload = self.guard.open(record, headers);
-        let payload = payload.map_err(|fault| Failure::executed(CallErrorKind::Sealed(fault)))?;
-        match headers.code() {
-            Code::Ok => Ok(Reply {
-                payload,
-                key: record.key().map(Bytes::copy_from_slice),
-                headers: headers.take_application(),
-                partition: record.partition(),
-                offset: record.offset(),
-                claim: headers.claim().map(Bytes::copy_from_slice),
-            }),
-            code => Err(Failure::executed(CallErrorKind::Status(
-                Status::new(code, headers.error_message()).with_details(payload),
-            ))),
-        }
-    }
-
-    /// A reply whose payload is in a store is of use only to a call that takes it out.
-    fn readable(&self, reply: Reply, to: &Answered) -> Ended {
-        let redeemed = self.redeems && matches!(to, Answered::Once(_));
-        if reply.claim.is_some() && !redeemed {
-            let no_store = CallErrorKind::LargePayload(PayloadStoreError::NoStore);
-            return Err(Failure::executed(no_store));
-        }
-        Ok(reply)
-    }
-
-    fn deliver(&self, Delivery { call, to, piece }: Delivery) {
-        match to {
-            Answered::Once(waiting) => self.calls.reply(call, waiting, one(piece)),
-            Answered::Several(pieces) => {
-                if pieces.sender.try_send(piece).is_err() && !pieces.sender.is_closed() {
-                    self.calls.overflow(call, pieces.sender.max_capacity(), &pieces.topic);
-                }
-            }
-        }
+        Delivery::of(&self.calls, record, &mut headers, self.redeems, &self.guard)
     }
 
     /// Follows the lease and the growth of the topic.
@@ -317,15 +247,5 @@ fn note(read: &mut Vec<(i32, i64)>, record: &BorrowedMessage<'_>) {
     match read.iter_mut().find(|(known, _)| *known == partition) {
         Some((_, known)) => *known = next,
         None => read.push((partition, next)),
-    }
-}
-
-/// The answer of a call that takes one reply. The end of a stream that had no items is none.
-fn one(piece: Piece) -> Ended {
-    match piece.position {
-        Some(position) if position.end && piece.ended.is_ok() => {
-            Err(Failure::executed(CallErrorKind::EmptyStream))
-        }
-        _ => piece.ended,
     }
 }

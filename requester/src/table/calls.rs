@@ -51,9 +51,19 @@ impl Calls {
         limit: Option<AdaptiveLimit>,
         metrics: RequesterMetrics,
     ) -> Arc<Self> {
-        let epoch = Epoch::now();
+        Self::of(InstanceId::random(), Epoch::now(), budget, limit, metrics)
+    }
+
+    /// The calls of this instance, since `epoch`.
+    pub(crate) fn of(
+        instance: InstanceId,
+        epoch: Epoch,
+        budget: Budget,
+        limit: Option<AdaptiveLimit>,
+        metrics: RequesterMetrics,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            instance: InstanceId::random(),
+            instance,
             table: Shards::new(),
             budget,
             epoch,
@@ -90,6 +100,20 @@ impl Calls {
         cancel: Cancel,
         done: Done,
     ) -> Result<u64, (Failure, Done)> {
+        let draw = || CorrelationId::random(self.instance).call();
+        self.register_as(now, deadline, size, cancel, done, draw)
+    }
+
+    /// The same, with ids that `draw` makes.
+    pub(crate) fn register_as(
+        &self,
+        now: Instant,
+        deadline: Deadline,
+        size: usize,
+        cancel: Cancel,
+        done: Done,
+        mut draw: impl FnMut() -> u64,
+    ) -> Result<u64, (Failure, Done)> {
         let size = u32::try_from(size).unwrap_or(u32::MAX);
         if let Err(exhausted) = self.budget.reserve(size as usize, self.accounts.limit()) {
             return Err((overloaded(exhausted), done));
@@ -98,7 +122,7 @@ impl Calls {
         let mut waiting = Waiting { done, sent_at: self.epoch.moment(now), size, cancel };
         let ticket = if waiting.done.is_submitted() { TICKET } else { 0 };
         let call = loop {
-            let call = CorrelationId::random(self.instance).call() & !TICKET | ticket;
+            let call = draw() & !TICKET | ticket;
             match self.table.insert(call, deadline, waiting) {
                 Ok(()) => break call,
                 Err(refused) => waiting = refused,
@@ -288,6 +312,13 @@ impl Calls {
             self.freed(&waiting);
             self.end(call, waiting, Err(Failure::unknown(CallErrorKind::Timeout)));
         })
+    }
+
+    /// Ends the calls whose deadlines have passed by `now`. Returns when to look again.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn expire_at(&self, now: Instant) -> Option<Instant> {
+        let next = self.expire(self.epoch.moment(now));
+        next.map(|next| self.epoch.instant(next))
     }
 
     fn take(&self, call: u64) -> Option<Waiting> {

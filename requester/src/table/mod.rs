@@ -19,4 +19,6 @@ mod wheel;
 pub(crate) use adaptive::AdaptiveLimit;
 pub(crate) use budget::Budget;
 pub(crate) use calls::Calls;
+#[cfg(feature = "simulation")]
+pub(crate) use moment::Epoch;
 pub(crate) use waiting::{Answered, Arrivals, Cancel, Done, Ended, Piece, Pieces, Position};

@@ -12,7 +12,11 @@ pub(crate) struct Epoch(Instant);
 
 impl Epoch {
     pub(crate) fn now() -> Self {
-        Self(Instant::now())
+        Self::at(Instant::now())
+    }
+
+    pub(crate) fn at(instant: Instant) -> Self {
+        Self(instant)
     }
 
     /// The moment of an instant; one before the epoch is the epoch itself.

@@ -1,0 +1,107 @@
+//! Which call a record in the reply topic is for, and how it ends it. No consumer and no clock.
+
+use antiphon_common::payloads::PayloadStoreError;
+use antiphon_common::wire::ReplyHeaders;
+use antiphon_common::{Code, CorrelationId, Status};
+use bytes::Bytes;
+use rdkafka::message::Message;
+
+use crate::call::{CallErrorKind, Failure, Reply};
+use crate::guard::ReplyGuard;
+use crate::table::{Answered, Calls, Ended, Piece};
+
+/// A reply and the call that it is for.
+pub(crate) struct Delivery {
+    call: u64,
+    to: Answered,
+    piece: Piece,
+}
+
+impl Delivery {
+    /// The call that a record is for, and what it says; `None`, and counted, if it is for none.
+    ///
+    /// `redeems` says whether calls take large payloads out of a store, `guard` which replies to this
+    /// instance are believed, and what is in them.
+    pub(crate) fn of(
+        calls: &Calls,
+        record: &impl Message,
+        headers: &mut ReplyHeaders<'_>,
+        redeems: bool,
+        guard: &ReplyGuard,
+    ) -> Option<Self> {
+        let metrics = calls.metrics();
+        let (Ok(echoed), Ok(position)) = (headers.correlation_id(), headers.position()) else {
+            metrics.malformed_replies.inc();
+            return None;
+        };
+        match CorrelationId::from_bytes(echoed) {
+            Some(id) if id.instance() == calls.instance() => {
+                if !guard.admits(record, headers) {
+                    return None;
+                }
+                let call = id.call();
+                let to = calls.answered(call)?;
+                let ended = ended(record, headers, guard);
+                let ended = ended.and_then(|reply| readable(reply, redeems, &to));
+                Some(Self { call, to, piece: Piece { position, ended } })
+            }
+            // Another instance's, or one of another kind of requester in the same topic.
+            _ => {
+                metrics.foreign_replies.inc();
+                None
+            }
+        }
+    }
+
+    /// Tells the call.
+    pub(crate) fn deliver(self, calls: &Calls) {
+        let Self { call, to, piece } = self;
+        match to {
+            Answered::Once(waiting) => calls.reply(call, waiting, one(piece)),
+            Answered::Several(pieces) => {
+                if pieces.sender.try_send(piece).is_err() && !pieces.sender.is_closed() {
+                    calls.overflow(call, pieces.sender.max_capacity(), &pieces.topic);
+                }
+            }
+        }
+    }
+}
+
+/// A reply whose payload is in a store is of use only to a call that takes it out.
+fn readable(reply: Reply, redeems: bool, to: &Answered) -> Ended {
+    let redeemed = redeems && matches!(to, Answered::Once(_));
+    if reply.claim.is_some() && !redeemed {
+        let no_store = CallErrorKind::LargePayload(PayloadStoreError::NoStore);
+        return Err(Failure::executed(no_store));
+    }
+    Ok(reply)
+}
+
+/// The answer of a call that takes one reply. The end of a stream that had no items is none.
+fn one(piece: Piece) -> Ended {
+    match piece.position {
+        Some(position) if position.end && piece.ended.is_ok() => {
+            Err(Failure::executed(CallErrorKind::EmptyStream))
+        }
+        _ => piece.ended,
+    }
+}
+
+/// Copies out of the record: it belongs to a fetch buffer, which must not outlive this poll.
+fn ended(record: &impl Message, headers: &mut ReplyHeaders<'_>, guard: &ReplyGuard) -> Ended {
+    let payload = guard.open(record, headers);
+    let payload = payload.map_err(|fault| Failure::executed(CallErrorKind::Sealed(fault)))?;
+    match headers.code() {
+        Code::Ok => Ok(Reply {
+            payload,
+            key: record.key().map(Bytes::copy_from_slice),
+            headers: headers.take_application(),
+            partition: record.partition(),
+            offset: record.offset(),
+            claim: headers.claim().map(Bytes::copy_from_slice),
+        }),
+        code => Err(Failure::executed(CallErrorKind::Status(
+            Status::new(code, headers.error_message()).with_details(payload),
+        ))),
+    }
+}
