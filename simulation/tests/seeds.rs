@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use antiphon_simulation::{Bug, World};
 
 /// How many seeds are tried unless `ANTIPHON_SEEDS` says so.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 250;
 /// Each bug must show within so many.
 const SOON: u64 = 300;
 
