@@ -108,11 +108,12 @@ fn check(record: &Forged, reader: &mut RecordReader) {
     let context = &parsed.context;
     assert!(context.deadline.is_none_or(|deadline| deadline.remaining() <= MOST));
     assert!(parsed.not_before.is_none_or(|then| then <= Instant::now() + DELAY));
-    assert_eq!(parsed.not_before.is_some(), record.retried);
     let of = |group| Identity::of(context, group, parsed.request.endpoint.as_deref(), reply_topic);
     assert_ne!(of("a"), of("b"));
     let original = parsed.original.as_ref().expect("originals are kept");
     assert_eq!(&*original.topic, REQUESTS);
+    // Poison becomes a dead letter at once, wherever it was read.
+    assert_eq!(parsed.not_before.is_some(), record.retried && !original.poison);
     let status = parsed.fault.clone().unwrap_or_else(|| Status::new(Code::Unavailable, "why"));
     match FAILURES.pass(original, &status, u32::MAX, true) {
         Passed::Nowhere => {}
