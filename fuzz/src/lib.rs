@@ -14,11 +14,12 @@ mod targets;
 pub type Target = fn(&[u8]);
 
 /// Every target with its name, which is also that of its folder in the corpus.
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 17] = [
     ("avro", targets::payloads::avro),
     ("config", targets::config::read),
     ("dead_letter", targets::failures::dead_letter),
     ("deadline", targets::values::deadline),
+    ("envelope", targets::envelope::opening),
     ("environment", targets::config::environment),
     ("gaps", targets::replier::gaps),
     ("ids", targets::values::ids),

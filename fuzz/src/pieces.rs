@@ -4,7 +4,7 @@
 use antiphon_common::wire::{RawHeader, names};
 
 /// The names that a byte below their number chooses.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 25] = [
     names::CORRELATION_ID,
     names::REPLY_TOPIC,
     names::REPLY_PARTITION,
@@ -29,6 +29,7 @@ const NAMES: [&str; 24] = [
     names::CLAIM,
     names::SIGNATURE,
     names::CONTENT_TYPE,
+    names::SEALED,
 ];
 
 /// Set in the byte of a header that has no value.

@@ -10,6 +10,7 @@ use antiphon_common::wire::RawHeader;
 use antiphon_common::{Code, Status};
 use antiphon_native::MalformedHeaders;
 use bytes::Bytes;
+use rdkafka::message::Timestamp;
 
 use crate::dedupe::identity::Identity;
 use crate::dedupe::kept;
@@ -19,17 +20,22 @@ use crate::intake::incoming::RecordReader;
 use crate::intake::record::Record;
 use crate::intake::reply_to::ReplyPolicy;
 
+/// The name and the value of a header, with bytes of its own.
+pub type OwnedHeader = (Vec<u8>, Option<Vec<u8>>);
+
 /// A record that nobody wrote.
 #[derive(Debug)]
 pub struct Forged {
     /// Whether it was read from the first retry topic, and not from the request topic.
     pub retried: bool,
+    /// When it was written, in Unix milliseconds, by whoever wrote it.
+    pub created: i64,
     /// Its key.
     pub key: Option<Vec<u8>>,
     /// Its payload.
     pub payload: Option<Vec<u8>>,
     /// Its headers; `None` if the block cannot be parsed.
-    pub headers: Option<Vec<(Vec<u8>, Option<Vec<u8>>)>>,
+    pub headers: Option<Vec<OwnedHeader>>,
 }
 
 const REQUESTS: &str = "quotes";
@@ -56,6 +62,10 @@ impl Record for Forged {
 
     fn offset(&self) -> i64 {
         7
+    }
+
+    fn timestamp(&self) -> Timestamp {
+        Timestamp::CreateTime(self.created)
     }
 
     fn key(&self) -> Option<&[u8]> {

@@ -1,6 +1,7 @@
 //! The targets, by what they read.
 
 pub(crate) mod config;
+pub(crate) mod envelope;
 pub(crate) mod failures;
 pub(crate) mod headers;
 pub(crate) mod payloads;

@@ -9,13 +9,14 @@ use crate::pieces::Pieces;
 pub(crate) fn incoming(data: &[u8]) {
     let mut pieces = Pieces::of(data);
     let kind = pieces.byte();
+    let created = if kind & 16 == 0 { -1 } else { pieces.number().cast_signed() };
     let mut piece = |bit: u8| {
         let piece = pieces.piece().to_vec();
         (kind & bit == 0).then_some(piece)
     };
     let (key, payload) = (piece(1), piece(2));
     let headers = (kind & 4 == 0).then(|| pieces.headers());
-    fuzzing::take_in(&Forged { retried: kind & 8 != 0, key, payload, headers });
+    fuzzing::take_in(&Forged { retried: kind & 8 != 0, created, key, payload, headers });
 }
 
 /// The metadata of committed offsets.
