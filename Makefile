@@ -6,9 +6,11 @@ SUITES ?=
 CHURN_SECONDS ?= 60
 PROOF_ARGS ?=
 CHAOS_ARGS ?=
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench chaos chaos-soak mutants mutation simulate test model million flood churn proof rolling crash-points exactly-once lanes hostile scale-out requesters lint lint-fmt lint-clippy lint-doc lint-deny lint-shell fmt audit check-deploy
+.PHONY: help setup demo bench chaos chaos-soak fuzz mutants mutation simulate test model million flood churn proof rolling crash-points exactly-once lanes hostile scale-out requesters lint lint-fmt lint-clippy lint-doc lint-deny lint-shell fmt audit check-deploy
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +42,10 @@ chaos: ## Inject faults on three real brokers (CHAOS_ARGS="--rows 1,11 --setting
 chaos-soak: ## Run under random faults for long (SOAK_ARGS="--minutes 30 --seed 1 --report F --out DIR")
 	@scripts/setup.sh test
 	@scripts/chaos.sh soak $(SOAK_ARGS)
+
+fuzz: ## Fuzz what reads the bytes of strangers (FUZZ_SECONDS=60 for each of FUZZ_TARGETS="ticket json", or all)
+	@scripts/setup.sh build
+	@scripts/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 mutants: ## Break the code on purpose and see that each break is caught by name (MUTANTS="dedupe-off ...")
 	@scripts/setup.sh test

@@ -8,7 +8,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
-all_suites=(unit model doc common derive admin testkit simulation it examples cli interop tidy deploy chaos)
+all_suites=(unit model doc corpus common derive admin testkit simulation it examples cli interop tidy deploy chaos)
 logs=target/test-logs
 # Seconds after which a suite is taken to hang; no suite takes a tenth of it without a build.
 limit=${SUITE_TIMEOUT:-1500}
@@ -37,7 +37,7 @@ run_suite() {
     case $1 in
         unit) selection=(--lib --bins) ;;
         doc) selection=(--doc) ;;
-        it | examples | interop | tidy) selection=(--test "$1") ;;
+        it | corpus | examples | interop | tidy) selection=(--test "$1") ;;
         common | derive | admin | testkit | simulation | cli)
             mapfile -t selection < <(integration_tests "$1")
             if [ ${#selection[@]} -eq 0 ]; then

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `replier`, `readiness`, `signal` | the builder, and the life of a replier from start to drain |
 //! | `handlers` | what applications write: handlers, and what they are given |
+//! | `fuzzing` | doors for the fuzz targets to what is private; not in a build without that feature |
 //! | `failures` | what becomes of requests that fail: retry topics, dead letters |
 //! | `intake` | the thread that polls, pauses, stores offsets and rebalances; what a record must be |
 //! | `lane` | the order in which queued requests run, with bounded concurrency |
@@ -13,6 +14,9 @@
 
 mod dedupe;
 mod failures;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handlers;
 mod intake;
 mod lane;

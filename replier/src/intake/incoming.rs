@@ -8,7 +8,7 @@ use antiphon_common::wire::{Caps, HeaderFault, Headers, RequestHeaders, RetryHea
 use antiphon_common::{Code, Deadline, Envelope, EnvelopeFault, SignatureFault, Status};
 use bytes::Bytes;
 use prometheus::IntCounter;
-use rdkafka::message::{BorrowedMessage, Message, Timestamp};
+use rdkafka::message::Timestamp;
 
 use crate::failures::Failures;
 use crate::failures::original::{KeptHeaders, Original};
@@ -17,6 +17,7 @@ use crate::handlers::extract::Extensions;
 use crate::handlers::routes::Routes;
 use crate::intake::cancellations::{Cancellable, Cancellations};
 use crate::intake::clocks::{LogEnds, Written, left};
+use crate::intake::record::Record;
 use crate::intake::reply_to::{ReplyPolicy, ReplyRefused};
 use crate::intake::tracker::Taken;
 use crate::sending::protection::Protection;
@@ -104,13 +105,13 @@ pub(crate) struct RecordReader {
 
 /// A request, before it is known to be taken.
 pub(crate) struct Parsed {
-    request: RawRequest,
-    context: Context,
-    reply_to: Option<ReplyTo>,
-    fault: Option<Status>,
-    cancellable: bool,
-    not_before: Option<Instant>,
-    original: Option<Box<Original>>,
+    pub(crate) request: RawRequest,
+    pub(crate) context: Context,
+    pub(crate) reply_to: Option<ReplyTo>,
+    pub(crate) fault: Option<Status>,
+    pub(crate) cancellable: bool,
+    pub(crate) not_before: Option<Instant>,
+    pub(crate) original: Option<Box<Original>>,
     /// Whether the caller's clock and this one cannot both be right.
     pub(crate) clocks_differ: bool,
 }
@@ -166,10 +167,9 @@ impl RecordReader {
     /// Reads the headers of a record, which may be a request or cancel one.
     pub(crate) fn headers<'a>(
         &self,
-        record: &'a BorrowedMessage<'_>,
+        record: &'a impl Record,
     ) -> Result<RequestHeaders<'a>, Rejected> {
-        let raw = antiphon_native::headers(record)
-            .map_err(|_| Rejected::Headers(HeaderFault::Malformed))?;
+        let raw = record.headers().map_err(|_| Rejected::Headers(HeaderFault::Malformed))?;
         let Caps { mut count, mut bytes } = Caps::default();
         let waiting = self.failures.topics.waiting(record.topic());
         if waiting.is_some() {
@@ -191,7 +191,7 @@ impl RecordReader {
     /// a handler runs.
     pub(crate) fn read(
         &mut self,
-        record: &BorrowedMessage<'_>,
+        record: &impl Record,
         mut headers: RequestHeaders<'_>,
         topic: &Arc<str>,
     ) -> Result<Parsed, Rejected> {
@@ -265,7 +265,7 @@ impl RecordReader {
     /// A deadline that was written by another clock, and whether that cannot agree with this one.
     fn deadline(
         &self,
-        record: &BorrowedMessage<'_>,
+        record: &impl Record,
         written: u64,
         place: &Place,
     ) -> (Option<Deadline>, bool) {
@@ -285,7 +285,7 @@ impl RecordReader {
     /// Opens the payload of a request that is sealed; `None` if it is plain.
     fn open(
         &self,
-        record: &BorrowedMessage<'_>,
+        record: &impl Record,
         headers: &RequestHeaders<'_>,
         topic: &str,
     ) -> Result<Option<Bytes>, Status> {
@@ -312,7 +312,7 @@ impl RecordReader {
     /// becomes a dead letter.
     pub(crate) fn poison(
         &self,
-        record: &BorrowedMessage<'_>,
+        record: &impl Record,
         topic: &Arc<str>,
         rejected: &Rejected,
     ) -> Option<Parsed> {
@@ -337,13 +337,13 @@ impl RecordReader {
 
     /// Where a record counts as being: in the request topic, also if it was read from a retry
     /// topic.
-    fn place(&self, record: &BorrowedMessage<'_>, topic: &Arc<str>) -> Place {
+    fn place(&self, record: &impl Record, topic: &Arc<str>) -> Place {
         let (partition, offset) = (record.partition(), record.offset());
         let Some(waiting) = self.failures.topics.waiting(topic) else {
             let topic = Arc::clone(topic);
             return Place { topic, partition, offset, stage: 0, runs: 0, not_before: None };
         };
-        let raw = antiphon_native::headers(record).ok().into_iter().flatten();
+        let raw = record.headers().ok().into_iter().flatten();
         let added = RetryHeaders::read(raw, waiting.delay);
         let first = added.origin.map_or((partition, offset), |at| (at.partition, at.offset));
         Place {
@@ -383,8 +383,8 @@ fn copied<const N: usize>(parts: [Option<&[u8]>; N]) -> [Option<Bytes>; N] {
 }
 
 /// All headers of a record; none if they cannot be read.
-fn kept_headers(record: &BorrowedMessage<'_>) -> KeptHeaders {
-    KeptHeaders::copy(antiphon_native::headers(record).ok().into_iter().flatten())
+fn kept_headers(record: &impl Record) -> KeptHeaders {
+    KeptHeaders::copy(record.headers().ok().into_iter().flatten())
 }
 
 /// Where a request counts as being, and how far it has come.

@@ -14,6 +14,7 @@ pub(crate) mod outstanding;
 mod parked;
 pub(crate) mod partitions;
 pub(crate) mod poll;
+pub(crate) mod record;
 pub(crate) mod reply_to;
 pub(crate) mod rights;
 #[cfg(test)]
