@@ -15,5 +15,5 @@ for crate in antiphon-common antiphon-instructions bytes rdkafka; do
         --config "profile.dev.package.$crate.overflow-checks=false")
 done
 messages=$("${build[@]}" --message-format=json-render-diagnostics)
-program() { sed -n 's/.*"executable":"\([^"]*'"$1"'[^"]*\)".*/\1/p' <<<"$messages" | tail -n 1; }
+program() { sed -n 's|.*"executable":"\([^"]*'"$1"'[^"]*\)".*|\1|p' <<<"$messages" | tail -n 1; }
 exec "$(program /antiphon-instructions)" "$(program /instruction_paths)" --expected instructions/expected.json "$@"

@@ -27,7 +27,9 @@ pub(crate) fn all() {
     let mut table = InFlight::new();
     table_insert(&mut table);
     table_remove(&mut table);
-    table_insert(&mut table);
+    for number in 0..TIMES {
+        let _ = table.insert(key(number), due(number), number);
+    }
     table_expire(&mut table);
     correlation_id(InstanceId::from_bits(0x0123_4567_89ab_cdef));
     deadline(Instant::now());
@@ -66,11 +68,15 @@ fn key(number: u64) -> u64 {
     number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 2 & !0xf
 }
 
+/// A deadline after five seconds, and each a millisecond after the one before.
+fn due(number: u64) -> Moment {
+    Moment(5_000_000_000 + number * 1_000_000)
+}
+
 #[inline(never)]
 fn table_insert(table: &mut InFlight<u64>) {
     for number in 0..TIMES {
-        let deadline = Moment(5_000_000_000 + number * 1_000_000);
-        let _ = black_box(table.insert(black_box(key(number)), deadline, number));
+        let _ = black_box(table.insert(black_box(key(number)), due(number), number));
     }
 }
 

@@ -37,7 +37,7 @@ final class Replier {
     @EnableKafka
     static class Listener {
 
-        @KafkaListener(topics = "${topic}", groupId = "spring-replier", concurrency = "${concurrency}")
+        @KafkaListener(topics = "${topic}", groupId = "${topic}", concurrency = "${concurrency}")
         @SendTo
         byte[] heard(byte[] payload) {
             return payload;
