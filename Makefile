@@ -10,7 +10,11 @@ FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help setup demo bench chaos chaos-soak fuzz mutants mutation simulate test model million flood churn proof rolling crash-points exactly-once lanes hostile scale-out requesters lint lint-fmt lint-clippy lint-doc lint-deny lint-shell fmt audit check-deploy
+=======
+.PHONY: help setup demo bench bench-full chaos chaos-soak mutants mutation simulate test model instructions million flood churn proof rolling crash-points exactly-once lanes hostile scale-out requesters lint lint-fmt lint-clippy lint-doc lint-deny lint-shell fmt audit check-deploy
+>>>>>>> contenders
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,10 +34,20 @@ churn: ## Let requesters come and go on real Kafka for a minute (CHURN_SECONDS=6
 	@scripts/setup.sh test
 	@scripts/churn.sh $(CHURN_SECONDS)
 
-bench: ## Measure Antiphon beside a hand-written echo, and write docs/benchmarks (BENCH_ARGS="--in-flight 1,256 --rounds 3")
-	@scripts/setup.sh test
+bench: ## Measure what must hold, in a quarter of an hour, and write docs/benchmarks (BENCH_ARGS="--in-flight 1,256 --rounds 3")
+	@scripts/setup.sh bench
 	cargo run --quiet --release --locked --package antiphon-bench -- run $(BENCH_ARGS)
 	cargo run --quiet --release --locked --package antiphon-bench -- report
+
+bench-full: ## Measure all payloads, brokers, acks and loads, for hours, and write docs/benchmarks from it
+	@scripts/setup.sh bench
+	cargo bench --locked --bench soak -- million > target/million.json
+	cargo run --quiet --release --locked --package antiphon-bench -- run --suite full --json target/bench-full.json $(BENCH_ARGS)
+	cargo run --quiet --release --locked --package antiphon-bench -- report target/bench-full.json
+
+instructions: ## Count the instructions of hot paths, and compare with what is committed (ARGS=--accept)
+	@scripts/setup.sh test
+	@scripts/instructions.sh $(ARGS)
 
 chaos: ## Inject faults on three real brokers (CHAOS_ARGS="--rows 1,11 --settings default --json F --out DIR")
 	@scripts/setup.sh chaos

@@ -3,6 +3,7 @@
 #   scripts/setup.sh build    what compiling needs
 #   scripts/setup.sh test     that, and what the tests need besides
 #   scripts/setup.sh chaos    that, and what faults of networks need besides
+#   scripts/setup.sh bench    that, and what the peers in the benchmark need besides
 # Debian's packages are installed by name when root; otherwise the line to run is printed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,8 +14,8 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 level=${1:-}
 case $level in
-    build | test | chaos) ;;
-    *) die "say what for: scripts/setup.sh build, test or chaos" ;;
+    build | test | chaos | bench) ;;
+    *) die "say what for: scripts/setup.sh build, test, chaos or bench" ;;
 esac
 
 have cargo || die "cargo is missing. Install a Rust toolchain with rustup, and open a new shell."
@@ -47,6 +48,7 @@ if [ "$level" != build ]; then
     have_jdk || missing+=(default-jdk-headless)
     have mvn || missing+=(maven)
     have_python || missing+=(python3 python3-venv)
+    have valgrind || missing+=(valgrind)
     have_prometheus || need_prometheus=yes
 fi
 if [ "$level" = chaos ] && [ "$(id -u)" -eq 0 ]; then
@@ -54,6 +56,12 @@ if [ "$level" = chaos ] && [ "$(id -u)" -eq 0 ]; then
     # something are not run, and say so.
     have ip || missing+=(iproute2)
     have nft || missing+=(nftables)
+fi
+# Builds the NATS server. An older Go than that asks for fetches a newer one if it is 1.21 or newer; what
+# cannot be built is left out of the benchmark, which says so.
+if [ "$level" = bench ]; then
+    have go || missing+=(golang-go)
+    have setpriv || missing+=(util-linux)
 fi
 
 if [ ${#missing[@]} -eq 0 ] && [ $need_prometheus = no ]; then

@@ -1,6 +1,7 @@
 //! What `run` and the processes of a contender say to each other: a line of JSON each way.
 //!
-//! A process prints `ready` when it is started, and ends when its standard input does. A requester
+//! A process prints `ready` when it is started, and ends when its standard input does. A replier that
+//! is reached without a broker between prints `ready` and its address. A requester
 //! reads an [`Order`] per line and answers it with [`Figures`]. A contender in another language is
 //! a program that does the same.
 

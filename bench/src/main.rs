@@ -5,13 +5,19 @@ mod cases;
 mod contenders;
 mod contract;
 mod figures;
+mod nats;
+mod peers;
 mod plot;
 mod process;
+mod promises;
 mod proxy;
 mod ratios;
 mod report;
+mod results;
 mod run;
 mod scaling;
+mod suite;
+mod turn;
 
 use std::error::Error;
 
@@ -33,7 +39,7 @@ struct Arguments {
 enum Command {
     /// Start Kafka, measure the contenders in turns, and write what was measured.
     Run(run::Options),
-    /// Write a page and its pictures from what a run has written.
+    /// Write a page and its pictures from what runs have written.
     Report(report::Options),
     /// Stand between clients and a broker, and lengthen each round trip.
     Proxy(proxy::Options),

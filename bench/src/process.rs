@@ -18,16 +18,17 @@ pub(crate) struct Process {
     child: Child,
     input: Option<ChildStdin>,
     lines: Receiver<io::Result<String>>,
+    /// Where it can be reached, if it listens itself.
+    pub(crate) address: Option<String>,
 }
 
 impl Process {
-    /// Starts this program as `requester` or `replier` of a contender.
-    pub(crate) fn start(which: &str, role: &Role) -> Outcome<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg(which).arg(role.contender.name()).args(["--bootstrap", &role.bootstrap]);
-        command.args(["--topic", &role.topic, "--acks", &role.acks]);
-        command.args(["--payload", &role.payload.to_string()]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    /// Starts a contender's program as its `requester` or `replier`.
+    pub(crate) fn start(which: &str, mut program: Command, role: &Role) -> Outcome<Self> {
+        program.arg(which).arg(role.contender.name()).args(["--bootstrap", &role.bootstrap]);
+        program.args(["--topic", &role.topic, "--acks", &role.acks]);
+        program.args(["--payload", &role.payload.to_string()]);
+        let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let output = child.stdout.take().ok_or("the process has no output")?;
         let (sender, lines) = channel();
         thread::spawn(move || {
@@ -37,10 +38,16 @@ impl Process {
                 }
             }
         });
-        let mut process = Self { input: child.stdin.take(), child, lines };
-        match process.line(READY)?.as_str() {
-            "ready" => Ok(process),
-            other => Err(format!("the process said {other:?} instead of \"ready\"").into()),
+        let input = child.stdin.take();
+        let mut process = Self { input, child, lines, address: None };
+        let line = process.line(READY)?;
+        match line.split_once(' ') {
+            None if line == "ready" => Ok(process),
+            Some(("ready", address)) => {
+                process.address = Some(address.to_owned());
+                Ok(process)
+            }
+            _ => Err(format!("the process said {line:?} instead of \"ready\"").into()),
         }
     }
 

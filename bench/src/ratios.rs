@@ -38,34 +38,52 @@ pub(crate) fn values(
 }
 
 /// A quantity of a contender by that of another, round by round: a machine that is slow for a
-/// while is so for both.
+/// while is so for both. Of several others, each round takes the one that is best in it.
 pub(crate) fn ratio(
     measurements: &[Measurement],
     contender: Contender,
-    against: Contender,
+    against: &[Contender],
     case: Case,
     quantity: Quantity,
 ) -> Option<Spread> {
+    Spread::of(by_round(measurements, contender, against, case, quantity))
+}
+
+/// The ratios of [`ratio`], one for each round that has both.
+pub(crate) fn by_round(
+    measurements: &[Measurement],
+    contender: Contender,
+    against: &[Contender],
+    case: Case,
+    quantity: Quantity,
+) -> Vec<f64> {
     let of = |round: usize, who: Contender| {
         let found = |m: &&Measurement| m.round == round && m.contender == who && m.case == case;
         measurements.iter().find(found).map(|m| m.get(quantity))
     };
-    let rounds = 0..=measurements.iter().map(|m| m.round).max()?;
-    let by_round = rounds.filter_map(|round| {
-        let (mine, theirs) = (of(round, contender)?, of(round, against)?);
+    let best = |values: Vec<f64>| {
+        let better = if quantity.is_gain() { f64::max } else { f64::min };
+        values.into_iter().reduce(better)
+    };
+    let Some(last) = measurements.iter().map(|m| m.round).max() else { return Vec::new() };
+    let ratio = |round| {
+        let theirs = against.iter().filter_map(|who| of(round, *who)).collect();
+        let (mine, theirs) = (of(round, contender)?, best(theirs)?);
         (theirs > 0.0).then_some(mine / theirs)
-    });
-    Spread::of(by_round.collect())
+    };
+    (0..=last).filter_map(ratio).collect()
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::cases::Acks;
     use crate::contract::Figures;
 
-    const CASE: Case = Case { payload: 128, in_flight: 256, rate: None };
+    pub(crate) const CASE: Case =
+        Case { brokers: 1, acks: Acks::All, payload: 128, in_flight: 256, load: None };
 
-    fn measured(round: usize, contender: Contender, seconds: f64) -> Measurement {
+    pub(crate) fn measured(round: usize, contender: Contender, seconds: f64) -> Measurement {
         let figures = Figures {
             requests: 1_000,
             errors: 0,
@@ -82,9 +100,11 @@ mod tests {
             round,
             contender,
             case: CASE,
+            rate: None,
             figures,
             replier_cpu_us: 6_000,
             broker_cpu_us: 7_000,
+            cores: 2,
         }
     }
 
@@ -106,8 +126,9 @@ mod tests {
             measured(1, Contender::Floor, 4.0),
             measured(2, Contender::Floor, 1.0),
         ];
-        let by =
-            |quantity| ratio(&measurements, Contender::Antiphon, Contender::Floor, CASE, quantity);
+        let by = |quantity| {
+            ratio(&measurements, Contender::Antiphon, &[Contender::Floor], CASE, quantity)
+        };
         let half = Some(Spread { median: 0.5, min: 0.5, max: 0.5 });
         assert_eq!(by(Quantity::PerSecond), half);
         assert_eq!(by(Quantity::RequesterCpu).map(|spread| spread.median), Some(1.0));
@@ -117,7 +138,23 @@ mod tests {
     fn what_was_not_measured_has_no_ratio() {
         let measurements = [measured(0, Contender::Floor, 1.0)];
         let none =
-            ratio(&measurements, Contender::Stock, Contender::Floor, CASE, Quantity::PerSecond);
+            ratio(&measurements, Contender::Stock, &[Contender::Floor], CASE, Quantity::PerSecond);
         assert_eq!(none, None);
+    }
+
+    #[test]
+    fn of_several_the_best_of_each_round_counts() {
+        use Contender::{Antiphon, Spring, SpringLinger0};
+        let measurements = [
+            measured(0, Antiphon, 1.0),
+            measured(0, Spring, 2.0),
+            measured(0, SpringLinger0, 4.0),
+            measured(1, Antiphon, 1.0),
+            measured(1, Spring, 8.0),
+            measured(1, SpringLinger0, 3.0),
+        ];
+        let against = [Spring, SpringLinger0];
+        let ratios = by_round(&measurements, Antiphon, &against, CASE, Quantity::PerSecond);
+        assert_eq!(ratios, [2.0, 3.0]);
     }
 }

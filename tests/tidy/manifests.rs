@@ -19,7 +19,8 @@ pub(crate) fn crates(root: &File) -> Vec<String> {
         .collect()
 }
 
-/// Manifests that name a Rust version where the workspace's should hold, or that name none.
+/// Manifests that name a Rust version where the workspace's should hold, or that name none. A
+/// workspace of its own has nothing to inherit from; it must not name a version either.
 pub(crate) fn with_own_rust_version(root: &File, manifests: &[File]) -> Vec<String> {
     let mut offenders = Vec::new();
     for manifest in manifests {
@@ -34,7 +35,8 @@ pub(crate) fn with_own_rust_version(root: &File, manifests: &[File]) -> Vec<Stri
         );
         let inherits =
             section(manifest, "[package]").any(|(_, line)| line == "rust-version.workspace = true");
-        if manifest.path.ends_with("Cargo.toml") && !inherits {
+        let apart = manifest.path != root.path && manifest.lines().any(|(_, l)| l == "[workspace]");
+        if manifest.path.ends_with("Cargo.toml") && !inherits && !apart {
             offenders.push(format!("{}: [package] does not inherit rust-version", manifest.path));
         }
     }
@@ -134,6 +136,10 @@ rust-version.workspace = true
                 "a/Cargo.toml: [package] does not inherit rust-version"
             ]
         );
+        let apart =
+            |version| File::new("b/Cargo.toml", &format!("[workspace]\n[package]\n{version}"));
+        assert!(with_own_rust_version(&root(), &[apart("")]).is_empty());
+        assert_eq!(with_own_rust_version(&root(), &[apart("rust-version = \"1.90\"\n")]).len(), 1);
         let clippy = File::new("clippy.toml", "msrv = \"1.90\"\n");
         assert_eq!(with_own_rust_version(&root(), &[clippy]), ["clippy.toml:1: msrv = \"1.90\""]);
         let twice = File::new("Cargo.toml", &format!("{ROOT}rust-version = \"1.95\"\n"));

@@ -117,7 +117,7 @@ impl Requester {
 /// The replier: one thread that echoes.
 pub(super) fn echo(role: &Role) -> Outcome {
     let consumer: BaseConsumer = consumer(role)
-        .set("group.id", "floor-replier")
+        .set("group.id", &role.topic)
         .set("auto.offset.reset", "earliest")
         .create()?;
     let producer: ThreadedProducer<DefaultProducerContext> = producer(role).create()?;

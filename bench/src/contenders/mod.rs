@@ -27,6 +27,35 @@ pub(crate) enum Contender {
     AntiphonQueue,
     /// Futures, with an idempotent producer on both sides.
     AntiphonIdempotent,
+    /// Spring Kafka without lingering.
+    #[value(name = "spring-linger-0")]
+    #[serde(rename = "spring-linger-0")]
+    SpringLinger0,
+    /// Spring Kafka that lingers for a millisecond.
+    #[value(name = "spring-linger-1")]
+    #[serde(rename = "spring-linger-1")]
+    SpringLinger1,
+    /// Spring Kafka with the client's own linger.
+    Spring,
+    /// JetStream: requests in a stream on disk, acknowledged; replies over core NATS.
+    Jetstream,
+    /// Core NATS, which stores nothing.
+    Nats,
+    /// Unary gRPC calls, with nothing between the two sides.
+    Grpc,
+}
+
+/// Whose program a contender is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Maker {
+    /// This program.
+    Here,
+    /// The one in bench/peers/spring.
+    Spring,
+    /// The one in bench/peers/rust, with nothing between its two sides.
+    Rust,
+    /// The same, with a NATS server between.
+    Nats,
 }
 
 /// Which process of which contender this is.
@@ -47,8 +76,34 @@ pub(crate) struct Role {
 }
 
 impl Contender {
+    /// In the order of tables and legends.
+    pub(crate) const ALL: [Self; 12] = [
+        Self::Floor,
+        Self::Antiphon,
+        Self::FloorIdempotent,
+        Self::AntiphonIdempotent,
+        Self::Stock,
+        Self::SpringLinger0,
+        Self::SpringLinger1,
+        Self::Spring,
+        Self::Jetstream,
+        Self::Nats,
+        Self::AntiphonQueue,
+        Self::Grpc,
+    ];
+
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    pub(crate) fn maker(self) -> Maker {
+        match self {
+            Self::Floor | Self::FloorIdempotent | Self::Stock => Maker::Here,
+            Self::Antiphon | Self::AntiphonQueue | Self::AntiphonIdempotent => Maker::Here,
+            Self::SpringLinger0 | Self::SpringLinger1 | Self::Spring => Maker::Spring,
+            Self::Grpc => Maker::Rust,
+            Self::Nats | Self::Jetstream => Maker::Nats,
+        }
     }
 
     fn is_idempotent(self) -> bool {
@@ -67,6 +122,7 @@ pub(crate) fn request(role: &Role) -> Outcome {
             let requester = antiphon::Requesting::start(role)?;
             serve(|order| requester.measure(order))
         }
+        _ => Err("this contender is another program".into()),
     }
 }
 
@@ -83,6 +139,7 @@ pub(crate) fn reply(role: &Role) -> Outcome {
         Contender::Antiphon | Contender::AntiphonQueue | Contender::AntiphonIdempotent => {
             antiphon::echo(role)
         }
+        _ => Err("this contender is another program".into()),
     }
 }
 

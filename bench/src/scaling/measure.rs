@@ -1,6 +1,7 @@
 //! `antiphon-bench scaling-measure`: one requester, one replier and one broker at rising rates give
 //! the figures that plans stand on; several of each tell how far plans can be believed.
 
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -259,7 +260,8 @@ impl Options {
             acks: "all".to_owned(),
         };
         let start = |which: &'static str, number: u32| {
-            (0..number).map(|_| Process::start(which, &role)).collect::<Outcome<Vec<Process>>>()
+            let one = |_| Process::start(which, Command::new(std::env::current_exe()?), &role);
+            (0..number).map(one).collect::<Outcome<Vec<Process>>>()
         };
         let repliers = start("replier", size.repliers)?;
         let mut requesters = start("requester", size.requesters)?;
