@@ -53,6 +53,12 @@ pub(crate) fn places(bootstrap: &str, topic: &str, group: &str) -> Outcome<Vec<P
     Ok(places)
 }
 
+/// Whether the group has committed all that there is.
+pub(crate) fn is_read(bootstrap: &str, topic: &str, group: &str) -> bool {
+    places(bootstrap, topic, group)
+        .is_ok_and(|places| places.iter().all(|place| place.committed >= place.end))
+}
+
 /// Deletes what is before this offset.
 pub(crate) fn delete_before(bootstrap: &str, topic: &str, partition: i32, before: i64) -> Outcome {
     let mut until = TopicPartitionList::new();

@@ -19,6 +19,7 @@ use antiphon_testkit::TopicSpec;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use crate::faults::topics;
 use crate::report::{self, Part};
 use crate::{Outcome, judged};
 use ground::Ground;
@@ -189,8 +190,8 @@ fn perform(row: &Row, ground: &Ground, folder: &Path, long: bool) -> Outcome<Ver
     stage.healed()?;
     faulty?;
     sleep(AFTER);
-    let until = Instant::now() + RECOVERY;
-    while Instant::now() < until {
+    let end = Instant::now() + RECOVERY;
+    while Instant::now() < end {
         // What has not ended yet is not judged yet.
         let so_far = Limits { is_complete: false, ..limits.clone() };
         let verdict = check(&History::read(&folder)?, &so_far);
@@ -201,6 +202,11 @@ fn perform(row: &Row, ground: &Ground, folder: &Path, long: bool) -> Outcome<Ver
     }
     stage.check_alive()?;
     stage.stop_asking()?;
+    // What waits in the topic is neither lost nor judged before repliers have come to it. If they do
+    // not, it is for the checker to say what that was.
+    let _ = until(RECOVERY, "repliers to come to the last request", || {
+        topics::is_read(broker.bootstrap(), &stage.topic, &stage.topic)
+    });
     stage.stop_repliers()?;
     witness.finish()?;
     judged::judge(&folder, &limits)
