@@ -1,3 +1,4 @@
 //! Attacks by those who may write to topics, each file by its name.
 
+mod floods;
 mod forged_with_signatures;
