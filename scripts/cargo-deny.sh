@@ -18,4 +18,5 @@ else
     fi
 fi
 
-exec "$deny" --all-features "$@"
+# Every crate is a root, not only the one in the root folder: each has dependencies of its own.
+exec "$deny" --workspace --all-features "$@"
