@@ -10,6 +10,7 @@
 //! | [`deadline`], [`inherited`] | instants on the wire and in the process, and what a handler hands on to its calls |
 //! | [`config`] | layered configuration and presets |
 //! | [`kafka`] | what both sides need of the Kafka client |
+//! | [`one_line`](mod@one_line) | the words of strangers, for logs and terminals |
 //! | [`backoff`] | how long to wait before the next try |
 //! | [`blocking`] | a thread for what blocks, awaited |
 //! | [`payloads`] | payloads that are too large for a topic |
@@ -28,6 +29,7 @@ pub mod inherited;
 pub mod integrity;
 pub mod kafka;
 pub mod metrics;
+pub mod one_line;
 pub mod outcome;
 pub mod payloads;
 pub mod request;

@@ -38,6 +38,21 @@ mod tests {
     }
 
     #[test]
+    fn an_error_that_quotes_the_payload_forges_no_line_of_a_log() {
+        #[derive(Debug, Serialize, serde::Deserialize)]
+        enum Side {
+            Buy,
+        }
+        let payload = br#""a\nERROR forged\u001b[2J""#;
+        let error = <Json as Codec<Side>>::decode(payload).expect_err("no such side");
+        let source = std::error::Error::source(&error).expect("a source").to_string();
+        for text in [error.to_string(), source] {
+            assert!(text.contains("a\\nERROR forged\\u{1b}"), "{text}");
+            assert!(!text.chars().any(char::is_control), "{text:?}");
+        }
+    }
+
+    #[test]
     fn deep_nesting_is_an_error() {
         let deep = "[".repeat(100_000);
         assert!(<Json as Codec<serde_json::Value>>::decode(deep.as_bytes()).is_err());

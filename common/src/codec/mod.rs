@@ -12,6 +12,10 @@ pub use raw::Raw;
 #[cfg(feature = "avro")]
 pub use avro::Avro;
 
+use std::borrow::Cow;
+
+use crate::one_line::one_line;
+
 /// Turns values of `T` into payloads and back.
 ///
 /// Payloads come from the wire: an implementation must not panic on any input, and must bound
@@ -52,7 +56,7 @@ impl CodecError {
         codec: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self { codec, action: "cannot encode the payload", source: source.into() }
+        Self { codec, action: "cannot encode the payload", source: on_one_line(source.into()) }
     }
 
     /// An error of reading a payload.
@@ -60,6 +64,17 @@ impl CodecError {
         codec: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self { codec, action: "cannot decode the payload", source: source.into() }
+        Self { codec, action: "cannot decode the payload", source: on_one_line(source.into()) }
+    }
+}
+
+/// The same error, if its text can be shown; else its text as it can be. Codecs quote what is wrong
+/// in a payload, and whoever wrote that may have meant it for the log.
+fn on_one_line(
+    source: Box<dyn std::error::Error + Send + Sync>,
+) -> Box<dyn std::error::Error + Send + Sync> {
+    match one_line(&source.to_string()) {
+        Cow::Borrowed(_) => source,
+        Cow::Owned(line) => line.into(),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 
-use antiphon_common::{Avro, Codec, Json};
+use antiphon_common::{Avro, Codec, CodecError, Json};
 use apache_avro::AvroSchema;
 use serde::{Deserialize, Serialize};
 
@@ -39,9 +39,25 @@ struct Document {
     labels: Option<BTreeMap<String, Vec<f64>>>,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+enum Side {
+    Buy { at: f64 },
+}
+
+/// What was decoded, if it was; an error must be one line.
+fn shown<T>(decoded: Result<T, CodecError>) -> Option<T> {
+    let error = match decoded {
+        Ok(value) => return Some(value),
+        Err(error) => error.to_string(),
+    };
+    assert!(!error.chars().any(char::is_control), "a log could be forged: {error:?}");
+    None
+}
+
 /// What is decoded can be encoded, and is then decoded again.
 pub(crate) fn avro(data: &[u8]) {
-    let Ok(order) = <Avro as Codec<Order>>::decode(data) else { return };
+    let Some(order) = shown(<Avro as Codec<Order>>::decode(data)) else { return };
     let mut payload = Vec::new();
     Avro::encode(&order, &mut payload).expect("what was decoded can be encoded");
     <Avro as Codec<Order>>::decode(&payload).expect("what was encoded can be decoded");
@@ -49,7 +65,8 @@ pub(crate) fn avro(data: &[u8]) {
 
 /// The same, in JSON.
 pub(crate) fn json(data: &[u8]) {
-    let Ok(document) = <Json as Codec<Document>>::decode(data) else { return };
+    let _ = shown(<Json as Codec<Side>>::decode(data));
+    let Some(document) = shown(<Json as Codec<Document>>::decode(data)) else { return };
     let mut payload = Vec::new();
     Json::encode(&document, &mut payload).expect("what was decoded can be encoded");
     <Json as Codec<Document>>::decode(&payload).expect("what was encoded can be decoded");

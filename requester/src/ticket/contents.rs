@@ -1,6 +1,7 @@
 //! What is inside a ticket, and the bounds on each of its fields: a ticket is untrusted input.
 
 use antiphon_common::CorrelationId;
+use antiphon_common::one_line::one_line;
 use serde::{Deserialize, Serialize};
 
 use super::refusal::TicketError;
@@ -36,8 +37,10 @@ pub(super) fn write(ticket: &Ticket) -> Vec<u8> {
 
 /// Reads what [`write`] wrote, and nothing else: there is one text for each ticket.
 pub(super) fn read(json: &[u8]) -> Result<Ticket, TicketError> {
-    let contents: Contents =
-        serde_json::from_slice(json).map_err(|error| TicketError::Contents(error.to_string()))?;
+    // The error quotes a field that is not known, as whoever made the ticket named it.
+    let unreadable =
+        |error: serde_json::Error| TicketError::Contents(one_line(&error.to_string()).into_owned());
+    let contents: Contents = serde_json::from_slice(json).map_err(unreadable)?;
     let correlation_id = parse_id(&contents.id).ok_or_else(|| {
         field("correlation id", "is not a UUID of version 8, as requesters draw them".to_owned())
     })?;

@@ -129,6 +129,13 @@ fn a_ticket_out_of_bounds_is_refused_by_its_field() {
 }
 
 #[test]
+fn an_error_forges_no_line_of_a_log() {
+    let text = text_of(r#"{"b\n\u001b[31mERROR forged":1}"#);
+    let error = text.parse::<Ticket>().expect_err("no such field").to_string();
+    assert!(error.contains("ERROR forged") && !error.chars().any(char::is_control), "{error:?}");
+}
+
+#[test]
 fn debug_shows_neither_key_nor_seal() {
     assert_eq!(format!("{:?}", key(0xAB)), "TicketKey");
     let sealed = key(0xAB).seal(ticket(vec![(0, 5)]).expect("a ticket"));
