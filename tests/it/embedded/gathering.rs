@@ -10,7 +10,7 @@ use antiphon_testkit::TestBroker;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::asking::{build, ended, requester};
-use crate::support::brokers::{QUOTES, REPLIES, embedded, settings};
+use crate::support::brokers::{QUOTES, REPLIES, UNREAD, embedded, settings};
 use crate::support::records::ends;
 use crate::support::replying::{Running, run, start};
 use crate::support::waiting::{bounded, eventually};
@@ -23,7 +23,7 @@ const PATIENT: Duration = Duration::from_secs(30);
 /// they are.
 async fn market() -> (TestBroker, Running) {
     let topics = TOPICS.iter().fold(TestBroker::mock(), |mock, topic| mock.topic(*topic, 2));
-    let broker = topics.topic(REPLIES, 2).start().unwrap();
+    let broker = topics.topic(REPLIES, 2).topic(UNREAD, 2).start().unwrap();
     let router = TOPICS.iter().fold(Router::new(), |router, topic| {
         router.handle_any(*topic, |_: Asked, context: Context| async move {
             match context.topic() {
@@ -89,17 +89,17 @@ async fn at_the_deadline_there_is_what_has_come_and_who_is_missing() {
     let (broker, _replier) = market().await;
     let (requester, _) = requester(&broker, REPLIES).await;
     // Answers that come first do not depend on how soon the deadline is: they are waited for.
-    let asked = ["bonds", "quotes", "orders"];
+    let asked = [UNREAD, "quotes", "orders"];
     let quick = Duration::from_secs(2);
     for finish in [Finish::All, Finish::Quorum(3)] {
         let gathered = scatter(&requester, &asked, finish, quick).await.unwrap();
         assert!(!gathered.complete, "{finish:?}");
-        assert_eq!(gathered.missing, [topic("bonds")], "{finish:?}");
+        assert_eq!(gathered.missing, [topic(UNREAD)], "{finish:?}");
         assert_eq!(good(&gathered).len(), 2, "{finish:?}");
     }
-    let gathered = scatter(&requester, &["bonds"], Finish::First, quick).await.unwrap();
+    let gathered = scatter(&requester, &[UNREAD], Finish::First, quick).await.unwrap();
     assert!(!gathered.complete && gathered.answers.is_empty());
-    assert_eq!(gathered.missing, [topic("bonds")]);
+    assert_eq!(gathered.missing, [topic(UNREAD)]);
     assert_eq!(requester.in_flight(), 0);
 }
 
