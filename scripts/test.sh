@@ -68,6 +68,11 @@ count() {
          END { print passed + 0, failed + 0 }' "$1"
 }
 
+# What there is to read in the log of a suite that failed: not what was built, nor which tests passed.
+excerpt() {
+    grep -vE '^ +(Compiling|Checking|Downloading|Downloaded|Running|Finished) |^test .* \.\.\. (ok|ignored)|^$' "$1" | tail -n 150
+}
+
 # Runs its arguments with the output in the log file, and also on the terminal when VERBOSE is set.
 logged() {
     local log=$1
@@ -104,7 +109,7 @@ finish() {
 echo "--- build: all crates, all features"
 started=$SECONDS
 if ! logged "$logs/build.log" cargo test "${workspace[@]}" --no-run; then
-    [ -n "${VERBOSE:-}" ] || tail -n 200 "$logs/build.log"
+    [ -n "${VERBOSE:-}" ] || excerpt "$logs/build.log"
     echo "build: FAILED ($((SECONDS - started)) s); no suite can run"
     total_failed=1
     broken=(build)
@@ -135,7 +140,7 @@ for suite in "${suites[@]}"; do
     if [ -n "$reason" ]; then
         # A suite that broke without a failed test still counts as one failure.
         [ "$failed" -gt 0 ] || failed=1
-        [ -n "${VERBOSE:-}" ] || tail -n 200 "$log"
+        [ -n "${VERBOSE:-}" ] || excerpt "$log"
         broken+=("$suite")
         echo "suite $suite: FAILED ($reason, $seconds s); see $log"
     else
@@ -145,5 +150,8 @@ for suite in "${suites[@]}"; do
     total_failed=$((total_failed + failed))
 done
 
-[ ${#broken[@]} -eq 0 ] || echo "failed suites: ${broken[*]}"
+# Once more at the end, where whoever reads only that finds them.
+for suite in "${broken[@]}"; do
+    echo "failed suite $suite: $(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$logs/$suite.log" | tr '\n' ' ')"
+done
 finish
