@@ -1,6 +1,6 @@
 //! What goes to standard output: replies as text, as bytes or as JSON, a whole line at a time.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 
 use antiphon::requester::Reply;
 use antiphon::{CallError, CorrelationId};
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 /// How replies are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
-    /// Each reply as a line of text, each error as a line of standard error.
+    /// Each reply as a line of text, each error as a line of standard error. On a terminal, what
+    /// would be a command to it is escaped: a reply is the word of a stranger.
     Text,
     /// The bytes of each reply.
     Raw,
@@ -35,6 +36,9 @@ impl Style {
         match self {
             Self::Summary => {}
             Self::Raw => print_bytes(&reply.payload),
+            Self::Text if std::io::stdout().is_terminal() => {
+                print_line(&harmless(&text(&reply.payload)));
+            }
             Self::Text => print_line(&text(&reply.payload)),
             Self::Json => print_json(
                 &json!({
@@ -83,7 +87,24 @@ pub(crate) fn print_json(object: &Value, more: &Value) {
     if let (Some(object), Some(more)) = (object.as_object_mut(), more.as_object()) {
         object.extend(more.clone());
     }
-    print_line(&object.to_string());
+    print_line(&json_line(&object));
+}
+
+/// JSON leaves DEL and the upper control characters as they are, and a terminal may obey them.
+fn json_line(object: &Value) -> String {
+    let line = object.to_string();
+    if !line.contains(char::is_control) {
+        return line;
+    }
+    let mut escaped = String::with_capacity(line.len() + 16);
+    for c in line.chars() {
+        if c.is_control() {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 /// Writes a line by one call to the operating system: once this has returned it is out of the
@@ -117,8 +138,16 @@ pub(crate) fn shown(bytes: &[u8], most: usize) -> String {
     shown
 }
 
+/// A text of several lines, perhaps, that commands a terminal to do nothing else.
+fn harmless(text: &str) -> String {
+    let keeps = |c| matches!(c, '\n' | '\t');
+    text.chars().flat_map(|c| if keeps(c) { vec![c] } else { visible(c) }).collect()
+}
+
 fn visible(c: char) -> Vec<char> {
-    if c.is_control() { c.escape_default().collect() } else { vec![c] }
+    // Those that turn the direction of the text upset no terminal, but whoever reads it.
+    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if c.is_control() || turns { c.escape_default().collect() } else { vec![c] }
 }
 
 #[cfg(test)]
@@ -129,5 +158,17 @@ mod tests {
     fn nothing_that_is_shown_can_upset_a_terminal() {
         assert_eq!(shown(b"a\x1b[2J\n\xff", 20), "a\\u{1b}[2J\\n\u{fffd}");
         assert_eq!(shown("größe".as_bytes(), 3), "grö…");
+        assert_eq!(
+            harmless("a\n\tb\r\x1b[2J\u{9b}\u{202e}"),
+            "a\n\tb\\r\\u{1b}[2J\\u{9b}\\u{202e}"
+        );
+    }
+
+    #[test]
+    fn json_stays_what_it_says() {
+        let object = json!({ "payload": "\u{1b}[2J\u{9b}\u{7f}größe" });
+        let line = json_line(&object);
+        assert!(!line.contains(char::is_control), "{line:?}");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), object);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use antiphon_common::blocking::on_own_thread;
 use antiphon_common::config::{KafkaSettings, ReplierSettings};
-use antiphon_common::kafka::{LogGate, Login, Observer, TopicError};
+use antiphon_common::kafka::{Holes, LogGate, Login, Observer, TopicError};
 use antiphon_common::metrics::ReplierMetrics;
 use antiphon_common::payloads::LargePayloads;
 use futures::future::BoxFuture;
@@ -275,6 +275,7 @@ impl ReplierBuilder {
                 let observer = assignment.observer.clone();
                 let (consumer, login) = joining.join(assignment)?;
                 let consumer = Arc::new(consumer);
+                let holes = Holes::new(&kafka, &settings.group, &observer);
                 let member = Member::new(joining, Arc::clone(&consumer));
                 let start = |collected: transactions::Collected| {
                     let current = member.current.clone();
@@ -288,6 +289,7 @@ impl ReplierBuilder {
                     consumer,
                     member,
                     rights,
+                    holes,
                     login,
                     transactions,
                     reader,

@@ -48,7 +48,10 @@ impl Cause {
 
 fn hint(text: &str) -> &'static str {
     if text.contains("certificate verify failed") {
-        " (unknown CA, no `ssl.ca.location`, or a host name that the certificate does not have)"
+        " (unknown CA, no `ssl.ca.location`, a certificate that is expired, or a host name that the \
+         certificate does not have)"
+    } else if text.contains("certificate expired") || text.contains("certificate unknown") {
+        " (is the certificate of this client, `ssl.certificate.location`, expired or not yet valid?)"
     } else if text.contains("alert bad certificate") || text.contains("certificate required") {
         " (does the broker ask for a certificate of this client? set `ssl.certificate.location` and \
          `ssl.key.location`)"

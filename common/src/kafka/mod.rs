@@ -2,6 +2,7 @@
 
 mod cause;
 mod close;
+mod holes;
 mod log_gate;
 mod login;
 mod manage;
@@ -12,6 +13,7 @@ mod topics;
 
 pub use cause::Cause;
 pub use close::close_behind;
+pub use holes::{Hole, Holes, Suspect};
 pub use log_gate::LogGate;
 #[doc(hidden)]
 pub use login::Tokens;

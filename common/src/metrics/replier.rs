@@ -7,8 +7,8 @@ use prometheus::{
 use super::SECONDS;
 
 /// Why requests are refused: the values of the label `reason`.
-const REJECTIONS: [&str; 6] =
-    ["headers", "reply_headers", "reply_topic", "endpoint", "signature", "sealing"];
+const REJECTIONS: [&str; 7] =
+    ["headers", "reply_headers", "reply_topic", "endpoint", "signature", "sealing", "unpacking"];
 
 /// What cancel records found: the values of the label `found`.
 const FOUND: [&str; 3] = ["queued", "running", "unknown"];

@@ -8,6 +8,7 @@ pub(crate) mod ends;
 mod flow;
 pub(crate) mod gaps;
 pub(crate) mod group;
+mod holes;
 pub(crate) mod incoming;
 pub(crate) mod member;
 pub(crate) mod outstanding;

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use antiphon_common::config::ReplierSettings;
-use antiphon_common::kafka::Login;
+use antiphon_common::kafka::{Holes, Login};
 use antiphon_common::metrics::ReplierMetrics;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -17,6 +17,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use crate::intake::assignment::Assignment;
 use crate::intake::ends::Asking;
 use crate::intake::flow::{Change, Flow, Held, Total};
+use crate::intake::holes;
 use crate::intake::incoming::{Incoming, RecordReader, Rejected, correlation_id};
 use crate::intake::member::{self, Consumer, Member};
 use crate::intake::parked::Parked;
@@ -48,6 +49,8 @@ pub(crate) struct Intake {
     /// Puts another consumer in its place.
     pub(crate) member: Member,
     pub(crate) rights: Rights,
+    /// Batches that cannot be unpacked.
+    pub(crate) holes: Holes,
     /// What the consumer logs in with.
     pub(crate) login: Login,
     /// Commits the offsets, if the consumer does not.
@@ -100,6 +103,7 @@ impl Intake {
                 self.consumer.context().store_risen(&self.consumer);
                 self.login.follow(self.consumer.client());
                 self.see_to_rights();
+                self.step_over_holes();
                 (self.on_beat)();
                 if self.transactions.as_ref().is_some_and(Transactions::has_ended) {
                     // Nothing could be answered or committed any more.
@@ -154,6 +158,9 @@ impl Intake {
                     break;
                 }
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
+                Some(Err(error)) if Holes::is_told_by(&error) => {
+                    self.holes.look(holes::suspects(assignment));
+                }
                 Some(Err(error)) => {
                     if !self.rights.refused(error.rdkafka_error_code()) {
                         assignment.observer.warn("cannot read requests", &error);
@@ -178,6 +185,14 @@ impl Intake {
                 self.login = login;
             }
             None => thread::sleep(PAUSED_POLL),
+        }
+    }
+
+    /// Passes over what cannot be unpacked, as far as that is known.
+    fn step_over_holes(&mut self) {
+        for hole in self.holes.take() {
+            let refused = holes::step_over(&self.consumer, &hole);
+            self.metrics.rejected("unpacking").inc_by(refused);
         }
     }
 

@@ -152,6 +152,11 @@ impl Tracker {
         }
     }
 
+    /// The offset that should come next; `None` if none is known.
+    pub(crate) fn expected(&self) -> Option<i64> {
+        self.lock().mark.expected()
+    }
+
     /// What is to be committed, if it changed since the last call.
     pub(crate) fn take_risen(&self) -> Option<Commit> {
         if !self.dirty.swap(false, Ordering::AcqRel) {

@@ -1,15 +1,18 @@
 //! The reply reader: one thread that reads the reply topic and completes calls.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
+use antiphon_common::kafka::{Holes, Suspect};
 use antiphon_common::wire::{Caps, HeaderFault, ReplyHeaders};
 use antiphon_native::allowed::may_read_topic;
 use prometheus::IntGauge;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::topic_partition_list::Offset;
 
 use super::delivery::Delivery;
 use super::inbox::Inbox;
@@ -26,6 +29,8 @@ const POLL: Duration = Duration::from_millis(100);
 const BATCH: usize = 256;
 /// How often it is looked whether the reply topic may be read again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long the client may take to set its position, which needs no broker.
+const SEEK: Duration = Duration::from_secs(1);
 /// How long one look may take.
 const LOOK_FOR: Duration = Duration::from_millis(500);
 
@@ -42,6 +47,8 @@ pub(crate) struct Reader {
     /// Calls take large payloads out of a store.
     redeems: bool,
     guard: ReplyGuard,
+    /// Batches that cannot be unpacked.
+    holes: Holes,
     /// The number of partitions that are read, as the gauge has it.
     reading: Reading,
     /// The brokers do not let this requester read: when it was last looked whether they do.
@@ -62,6 +69,7 @@ impl Reader {
         moves: Option<Receiver<Moved>>,
         redeems: bool,
         guard: ReplyGuard,
+        holes: Holes,
     ) -> Self {
         let mut reading = Reading { count: 0, gauge: calls.metrics().reply_partitions.clone() };
         reading.add(partitions.starts().len());
@@ -74,6 +82,7 @@ impl Reader {
             retiring: Retiring::default(),
             redeems,
             guard,
+            holes,
             reading,
             unauthorized: None,
         }
@@ -97,6 +106,7 @@ impl Reader {
                         tracing::debug!(%error, "told of a group that is not joined");
                     }
                     Some(Err(error)) if is_about_topic(&error) => self.refused(),
+                    Some(Err(error)) if Holes::is_told_by(&error) => self.look_for_hole(),
                     Some(Err(error)) => {
                         self.partitions.observer().warn("cannot read replies", &error);
                     }
@@ -137,6 +147,7 @@ impl Reader {
     fn tend(&mut self) {
         self.partitions.follow_login();
         self.look_for_right();
+        self.step_over_holes();
         let moved = self.moves.as_ref().and_then(|moves| moves.try_iter().last());
         if let Some(moved) = moved.or_else(|| self.behind.take()) {
             self.follow(moved);
@@ -155,6 +166,40 @@ impl Reader {
         if !added.is_empty() {
             self.reading.add(added.len());
             self.inbox.read_up_to(added);
+        }
+    }
+
+    /// Looks where a batch is that cannot be unpacked.
+    fn look_for_hole(&mut self) {
+        let topic: Arc<str> = self.inbox.topic().into();
+        let suspect =
+            |(partition, next)| Suspect { topic: Arc::clone(&topic), partition, next: Some(next) };
+        self.holes.look(self.inbox.starts(None).into_iter().map(suspect).collect());
+    }
+
+    /// Steps over batches that cannot be unpacked. Calls whose replies are in there time out.
+    fn step_over_holes(&mut self) {
+        for hole in self.holes.take() {
+            let Range { start, end } = hole.offsets;
+            // What was read since the look began could be read.
+            if !self.inbox.starts(None).contains(&(hole.partition, start)) {
+                continue;
+            }
+            let (consumer, offset) = (self.partitions.consumer(), Offset::Offset(end));
+            if let Err(error) = consumer.seek(&hole.topic, hole.partition, offset, SEEK) {
+                self.partitions.observer().warn("cannot step over a batch", &error);
+                continue;
+            }
+            self.inbox.read_up_to([(hole.partition, end)]);
+            let count = u64::try_from(end - start).unwrap_or_default();
+            self.calls.metrics().malformed_replies.inc_by(count);
+            let what = format!(
+                "offsets {start} to {} of {} [{}], which grow beyond `receive.message.max.bytes`",
+                end - 1,
+                hole.topic,
+                hole.partition
+            );
+            self.partitions.observer().warn("skipped replies that cannot be unpacked", &what);
         }
     }
 

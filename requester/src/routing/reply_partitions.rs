@@ -12,6 +12,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::choice;
 use crate::build_error::BuildError;
 
+/// The group of those who read replies, which the client needs even where none is joined.
+pub(super) const READER: &str = "antiphon-reply-reader";
 /// How often new partitions are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long a look may hold up the reader, which has nothing to read while no broker answers.
@@ -48,8 +50,7 @@ impl ReplyPartitions {
         let deadline = Instant::now() + timeout;
         let left = || deadline.saturating_duration_since(Instant::now());
         let config = kafka.consumer(&[
-            // Needed by the client even where no group is joined.
-            ("group.id", "antiphon-reply-reader"),
+            ("group.id", READER),
             ("enable.auto.commit", "false"),
             // The offset is explicit. Should retention pass it, what is left is read.
             ("auto.offset.reset", "earliest"),

@@ -6,13 +6,13 @@ use std::thread;
 use std::time::Duration;
 
 use antiphon_common::config::{KafkaSettings, ReplyPartition, RequesterSettings};
-use antiphon_common::kafka::Observer;
+use antiphon_common::kafka::{Holes, Observer};
 use tokio::sync::oneshot;
 
 use super::inbox::Inbox;
 use super::lease::{Lease, Moved, Terms};
 use super::reader::Reader;
-use super::reply_partitions::ReplyPartitions;
+use super::reply_partitions::{READER, ReplyPartitions};
 use crate::build_error::BuildError;
 use crate::guard::ReplyGuard;
 use crate::table::Calls;
@@ -49,8 +49,10 @@ pub(crate) fn read_replies(replies: &Replies, positioned: oneshot::Sender<Result
         Some((lease, moves)) => (Some(lease), Some(moves)),
         None => (None, None),
     };
-    let Replies { inbox, calls, redeems, guard, .. } = replies;
-    Reader::new(partitions, inbox.clone(), calls.clone(), moves, *redeems, guard.clone()).run();
+    let Replies { kafka, observer, inbox, calls, redeems, guard, .. } = replies;
+    let holes = Holes::new(kafka, READER, observer);
+    let (inbox, calls) = (inbox.clone(), calls.clone());
+    Reader::new(partitions, inbox, calls, moves, *redeems, guard.clone(), holes).run();
     drop(lease);
 }
 

@@ -1,5 +1,6 @@
 //! Tests against real Kafka. Those that do not break the broker share one; each has its own topics.
 
+mod bombs;
 mod churn;
 mod commits;
 mod dedupe;

@@ -2,6 +2,7 @@
 //! waiting with a bound.
 
 pub(crate) mod asking;
+pub(crate) mod bombs;
 pub(crate) mod brokers;
 pub(crate) mod counting;
 pub(crate) mod forgery;
