@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-full chaos chaos-soak fuzz mutants mutation simulate test model instructions million flood churn proof rolling crash-points exactly-once lanes hostile scale-out requesters lint lint-fmt lint-clippy lint-doc lint-deny lint-shell fmt audit check-deploy
+.PHONY: help setup demo bench bench-full chaos chaos-soak fuzz mutants mutation simulate test model memcheck instructions million flood churn proof rolling crash-points exactly-once lanes hostile scale-out requesters lint lint-fmt lint-clippy lint-doc lint-deny lint-shell fmt audit check-deploy
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,10 @@ mutation: ## Change the pure modules bit by bit, and see that unit tests notice;
 model: ## Run the in-flight table under many thread schedules (MODEL_ITERATIONS=1000 of either kind)
 	@scripts/setup.sh build
 	@scripts/model.sh
+
+memcheck: ## Send hostile records through what calls C, under valgrind (ARGS=embedded::round_trip for other tests)
+	@scripts/setup.sh test
+	@scripts/memcheck.sh $(ARGS)
 
 simulate: ## Run requesters and repliers through what a seed decides (SEEDS=10000)
 	@scripts/setup.sh build

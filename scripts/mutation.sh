@@ -48,8 +48,9 @@ for module in "${modules[@]}"; do
     if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then
         continue
     fi
-    # In a copy of the tree, so that whatever happens the code here is as it was.
-    CARGO_INCREMENTAL=1 "$tool" mutants --package "antiphon-$package" --file "$file" \
+    # In a copy of the tree, so that whatever happens the code here is as it was. Its dependencies are
+    # built once for all modules.
+    CARGO_INCREMENTAL=1 CARGO_TARGET_DIR="$PWD/$out/build" "$tool" mutants --package "antiphon-$package" --file "$file" \
         --all-features --jobs "$jobs" --timeout 120 --no-shuffle --output "$out/$name" \
         -- --locked --lib -- "$tests" >"$out-$name.log" 2>&1 && ended=0 || ended=$?
     results="$out/$name/mutants.out"

@@ -11,6 +11,15 @@ use rcgen::{
 
 use crate::TestkitError;
 
+/// Whether a certificate is still good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Validity {
+    /// For longer than any test.
+    Good,
+    /// It was, once.
+    Over,
+}
+
 /// An authority and the folder that its files are in.
 pub(super) struct Authority {
     folder: PathBuf,
@@ -31,14 +40,25 @@ impl Authority {
 
     /// Signs a server's certificate for these host names and addresses. Key and certificates are in
     /// one file, as Kafka wants them.
-    pub(super) fn server(&self, name: &str, hosts: &[&str]) -> Result<PathBuf, TestkitError> {
-        let (certificate, key) = self.sign(name, hosts, ExtendedKeyUsagePurpose::ServerAuth)?;
+    pub(super) fn server(
+        &self,
+        name: &str,
+        hosts: &[&str],
+        validity: Validity,
+    ) -> Result<PathBuf, TestkitError> {
+        let purpose = ExtendedKeyUsagePurpose::ServerAuth;
+        let (certificate, key) = self.sign(name, hosts, purpose, validity)?;
         self.write(&format!("{name}.pem"), &format!("{key}{certificate}{}", self.issuer.pem()))
     }
 
     /// Signs a client's certificate; returns its file and that of its key.
-    pub(super) fn client(&self, name: &str) -> Result<(PathBuf, PathBuf), TestkitError> {
-        let (certificate, key) = self.sign(name, &[], ExtendedKeyUsagePurpose::ClientAuth)?;
+    pub(super) fn client(
+        &self,
+        name: &str,
+        validity: Validity,
+    ) -> Result<(PathBuf, PathBuf), TestkitError> {
+        let purpose = ExtendedKeyUsagePurpose::ClientAuth;
+        let (certificate, key) = self.sign(name, &[], purpose, validity)?;
         let certificate = self.write(&format!("{name}.crt"), &certificate)?;
         Ok((certificate, self.write(&format!("{name}.key"), &key)?))
     }
@@ -48,8 +68,13 @@ impl Authority {
         name: &str,
         hosts: &[&str],
         purpose: ExtendedKeyUsagePurpose,
+        validity: Validity,
     ) -> Result<(String, String), TestkitError> {
         let mut params = params(name, hosts)?;
+        if validity == Validity::Over {
+            params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2001, 1, 2);
+        }
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![purpose];
         let key = key()?;

@@ -9,7 +9,7 @@ use rdkafka::admin::AdminClient;
 use rdkafka::client::DefaultClientContext;
 use tempfile::TempDir;
 
-use super::certificates::Authority;
+use super::certificates::{Authority, Validity};
 use super::ports::{self, ReservedPort};
 use super::ready;
 use crate::{TestBroker, TestkitError};
@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// |---|---|
 /// | [`sasl`](Self::sasl): TLS, `localhost` | users by PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER (unsigned tokens) |
 /// | [`mtls`](Self::mtls): TLS, `localhost` | certificates of the authority; `CN=x` is `User:x` |
+/// | [`expired`](Self::expired): TLS, `localhost` | nobody who looks at the node's certificate |
 /// | [`broker`](Self::broker): plain, for the test itself | everybody, and may do everything |
 ///
 /// `StandardAuthorizer` decides, and nobody has a right that was not granted.
@@ -60,13 +61,18 @@ impl SecuredKafka {
             .map_err(TestkitError::io("create a temporary folder"))?;
         let authority = Authority::new(folder.path(), "ca")?;
         Authority::new(folder.path(), "other-ca")?;
-        let key_store = authority.server("broker", &["localhost"])?;
-        let ports = ports::reserve(2).map_err(TestkitError::io("reserve ports on 127.0.0.1"))?;
+        let key_store = authority.server("broker", &["localhost"], Validity::Good)?;
+        let expired = authority.server("expired-broker", &["localhost"], Validity::Over)?;
+        let ports = ports::reserve(3).map_err(TestkitError::io("reserve ports on 127.0.0.1"))?;
         let ca = folder.path().join("ca.crt");
         let mut builder = TestBroker::kafka()
             .listener("SASL_SSL", ports[0].number())
-            .listener("MTLS", ports[1].number());
+            .listener("MTLS", ports[1].number())
+            .listener("EXPIRED", ports[2].number());
         for (key, value) in node_properties(&key_store, &ca) {
+            builder = builder.property(key, value);
+        }
+        for (key, value) in expired_listener(&expired) {
             builder = builder.property(key, value);
         }
         for (key, value) in properties {
@@ -97,6 +103,12 @@ impl SecuredKafka {
         format!("localhost:{}", self.ports[1].number())
     }
 
+    /// Where the node shows a certificate that is over.
+    #[must_use]
+    pub fn expired(&self) -> String {
+        format!("localhost:{}", self.ports[2].number())
+    }
+
     /// The certificate of the authority that signed the node's.
     #[must_use]
     pub fn ca(&self) -> PathBuf {
@@ -120,7 +132,15 @@ impl SecuredKafka {
     /// # Errors
     /// [`TestkitError::Io`] if it cannot be made.
     pub fn certificate(&self, name: &str) -> Result<(PathBuf, PathBuf), TestkitError> {
-        self.authority.client(name)
+        self.authority.client(name, Validity::Good)
+    }
+
+    /// Makes a certificate for a client that is over already.
+    ///
+    /// # Errors
+    /// [`TestkitError::Io`] if it cannot be made.
+    pub fn expired_certificate(&self, name: &str) -> Result<(PathBuf, PathBuf), TestkitError> {
+        self.authority.client(name, Validity::Over)
     }
 
     /// Grants a right.
@@ -169,6 +189,14 @@ fn refused(operation: &'static str) -> impl FnOnce(String) -> TestkitError {
     move |problem| TestkitError::Rights { operation, problem }
 }
 
+fn expired_listener(key_store: &Path) -> [(String, String); 2] {
+    let of = |key: &str| format!("listener.name.expired.ssl.{key}");
+    [
+        (of("keystore.location"), key_store.display().to_string()),
+        (of("client.auth"), "none".to_owned()),
+    ]
+}
+
 fn node_properties(key_store: &Path, ca: &Path) -> Vec<(String, String)> {
     const SASL: &str = "listener.name.sasl_ssl";
     const SECURITY: &str = "org.apache.kafka.common.security";
@@ -177,7 +205,8 @@ fn node_properties(key_store: &Path, ca: &Path) -> Vec<(String, String)> {
     [
         (
             "listener.security.protocol.map".to_owned(),
-            "SASL_SSL:SASL_SSL,MTLS:SSL,PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
+            "SASL_SSL:SASL_SSL,MTLS:SSL,EXPIRED:SSL,PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
+                .to_owned(),
         ),
         ("ssl.keystore.type".to_owned(), "PEM".to_owned()),
         ("ssl.keystore.location".to_owned(), key_store.display().to_string()),

@@ -2,10 +2,12 @@
 //! rights are needed is tested with the command that prints them.
 
 mod entering;
+mod idempotent;
 mod refused;
 mod revoked;
 mod rotating;
 mod secrets;
+mod tenants;
 mod unwritable;
 
 use std::time::Duration;

@@ -49,6 +49,11 @@ async fn who_does_not_get_in_is_told_what_to_put_right() {
     }
     let known = || by_password(&kafka, "SCRAM-SHA-512", "samuel");
     let at_address = kafka.sasl().replace("localhost", "127.0.0.1");
+    let (certificate, key) = kafka.expired_certificate("carol").unwrap();
+    let over = mtls(&kafka)
+        .property("ssl.certificate.location", certificate.to_string_lossy())
+        .property("ssl.key.location", key.to_string_lossy());
+    let node_over = KafkaSettings { bootstrap: kafka.expired(), ..mtls(&kafka) };
     let cases = [
         ("wrong password", known().property("sasl.password", "another"), "sasl.password"),
         ("no such user", known().property("sasl.username", "nobody"), "sasl.username"),
@@ -60,6 +65,8 @@ async fn who_does_not_get_in_is_told_what_to_put_right() {
         ),
         ("wrong host name", KafkaSettings { bootstrap: at_address, ..known() }, "host name"),
         ("no certificate", mtls(&kafka), "ssl.certificate.location"),
+        ("a client's certificate that is over", over, "expired"),
+        ("a node's certificate that is over", node_over, "expired"),
         ("no token", sasl(&kafka, "OAUTHBEARER").token_provider(None), "token provider"),
         ("no TLS", known().property("security.protocol", "SASL_PLAINTEXT"), "security.protocol"),
     ];
