@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use antiphon_testkit::{Proxy, TestBroker, Way};
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
@@ -15,7 +16,7 @@ const FAR: &str = "FAR";
 const REPLICAS: usize = 3;
 
 /// Which way is long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Between {
     /// Whatever goes between clients and their only broker.

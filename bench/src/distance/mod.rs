@@ -37,9 +37,9 @@ pub(crate) struct Options {
     /// The same between three brokers that the clients are near: what acks=all then takes.
     #[arg(long, value_delimiter = ',', default_values_t = [5])]
     between_brokers_ms: Vec<u64>,
-    /// Measure at clients' distances alone.
-    #[arg(long)]
-    one_broker: bool,
+    /// Which of these ways to measure.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Between::ClientsAndBroker, Between::Brokers])]
+    between: Vec<Between>,
     /// Calls in flight of the closed loops.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 256, 1024])]
     in_flight: Vec<usize>,
@@ -120,11 +120,11 @@ fn contenders(fixed: &[u32]) -> Outcome<Vec<Contender>> {
 impl Options {
     /// The distances that each set of brokers is measured at.
     fn grounds(&self) -> Vec<(Between, Vec<u64>)> {
-        let mut grounds = vec![(Between::ClientsAndBroker, self.ms.clone())];
-        if !self.one_broker {
-            grounds.push((Between::Brokers, self.between_brokers_ms.clone()));
-        }
-        grounds
+        let distances = |between| match between {
+            Between::ClientsAndBroker => (between, self.ms.clone()),
+            Between::Brokers => (between, self.between_brokers_ms.clone()),
+        };
+        self.between.iter().map(|between| distances(*between)).collect()
     }
 
     fn cell(&self, contenders: &[Contender], brokers: usize) -> Cell {

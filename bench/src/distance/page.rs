@@ -30,11 +30,12 @@ const ASSUMPTIONS: &str = "\
 - The adaptive number follows the shortest recent round trip of any request on a producer's connection. At
   the start that is a look-up of the topic, which knows the way to the broker but not that between brokers;
   then, every 5 s, what librdkafka has measured, which with acks=all is mostly produce requests that wait
-  for the replicas. So it knows the long way between brokers only after 5 to 10 s.
+  for the replicas. So it knows the long way between brokers only after 5 to 10 s. A look-up now and then is
+  short all the same, so fewer requests take two short measurements in a row.
 - A producer takes another number at a moment when it has nothing under way, so that the order of records
   holds. Loads of this benchmark begin with one call in flight, and pause between loads: what is measured
   is the number that it has settled on, not the way there. A process that is under full load from its first
-  second keeps its first number until there is such a moment.
+  second keeps its first number until there is such a moment; between brokers that is one for near brokers.
 - A fixed number is set on both sides by the property `max.in.flight.requests.per.connection`, which turns
   adaptation off. All else is Antiphon at its defaults.
 - The proxies run on the same machine and cost processor time, so throughput is less than in the other pages.
@@ -131,7 +132,8 @@ fn loss(at: &At, case: Case, rival: &Rival) -> String {
 fn summary(measured: &Measured) -> String {
     let mut text = String::from(
         "## Adaptive by the best fixed number\n\n\
-         Above 1 the adaptive number has the higher throughput, or the higher latency.\n\n\
+         Above 1 the adaptive number has the higher throughput, or the higher latency. A 99th percentile is \
+         judged if each contender made a thousand calls in each round.\n\n\
          | distance | in flight | requests/s | best fixed | adaptive : best fixed | p50 ms | best fixed | \
          adaptive : best fixed | p99 ms | best fixed | adaptive : best fixed |\n\
          |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",

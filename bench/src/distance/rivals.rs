@@ -13,6 +13,8 @@ pub(super) const FIXED: [Contender; 4] = [
 ];
 /// What is judged.
 pub(super) const JUDGED: [Quantity; 3] = [Quantity::PerSecond, Quantity::P50, Quantity::P99];
+/// A 99th percentile of fewer calls than this is little more than the slowest of them.
+const ENOUGH: u64 = 1_000;
 /// No fixed number may be better by more than this.
 pub(super) const MARGIN: f64 = 0.1;
 
@@ -27,12 +29,16 @@ pub(super) struct Rival {
 }
 
 impl Rival {
-    /// `None` if nothing was measured of either.
+    /// `None` if nothing was measured of either, or too little for this quantity.
     pub(super) fn best(
         measurements: &[Measurement],
         case: Case,
         quantity: Quantity,
     ) -> Option<Self> {
+        let few = |m: &Measurement| m.case == case && m.figures.requests < ENOUGH;
+        if quantity == Quantity::P99 && measurements.iter().any(few) {
+            return None;
+        }
         let rival = |fixed| {
             let ratios = by_round(measurements, Contender::Antiphon, &[fixed], case, quantity);
             let spread = Spread::of(ratios.clone())?;
@@ -111,6 +117,14 @@ mod tests {
                 assert_eq!(best(&measurements, quantity).is_too_good(), too_good, "{fixed}");
             }
         }
+    }
+
+    #[test]
+    fn the_slowest_of_few_calls_is_not_judged() {
+        let mut measurements = rounds(&[[1.0, 2.0, 3.0]]);
+        measurements[1].figures.requests = 30;
+        let judged = |quantity| Rival::best(&measurements, CASE, quantity).is_some();
+        assert_eq!(JUDGED.map(judged), [true, true, false]);
     }
 
     #[test]
