@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-full chaos chaos-soak fuzz mutants mutation simulate test model memcheck instructions million flood churn proof rolling crash-points exactly-once lanes hostile scale-out requesters lint lint-fmt lint-clippy lint-doc lint-deny lint-shell fmt audit check-deploy
+.PHONY: help setup demo bench bench-full distance chaos chaos-soak fuzz mutants mutation simulate test model memcheck instructions million flood churn proof rolling crash-points exactly-once lanes hostile scale-out requesters lint lint-fmt lint-clippy lint-doc lint-deny lint-shell fmt audit check-deploy
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,11 @@ bench-full: ## Measure all payloads, brokers, acks and loads, for hours, and wri
 	cargo bench --locked --bench soak -- million > target/million.json
 	cargo run --quiet --release --locked --package antiphon-bench -- run --suite full --json target/bench-full.json $(BENCH_ARGS)
 	cargo run --quiet --release --locked --package antiphon-bench -- report target/bench-full.json
+
+distance: ## Compare the produce requests in flight that Antiphon chooses with fixed numbers near and far, in an hour (DISTANCE_ARGS="--ms 0,50 --rounds 3")
+	@scripts/setup.sh test
+	cargo run --quiet --release --locked --package antiphon-bench -- distance $(DISTANCE_ARGS)
+	cargo run --quiet --release --locked --package antiphon-bench -- distance --markdown
 
 instructions: ## Count the instructions of hot paths, and compare with what is committed (ARGS=--accept)
 	@scripts/setup.sh test

@@ -4,6 +4,7 @@
 mod cases;
 mod contenders;
 mod contract;
+mod distance;
 mod figures;
 mod nats;
 mod peers;
@@ -41,6 +42,8 @@ enum Command {
     Run(run::Options),
     /// Write a page and its pictures from what runs have written.
     Report(report::Options),
+    /// Compare the number of produce requests in flight that follows the distance with fixed ones.
+    Distance(distance::Options),
     /// Stand between clients and a broker, and lengthen each round trip.
     Proxy(proxy::Options),
     /// Plan for a load: how many of everything it takes, and what that costs.
@@ -59,6 +62,7 @@ fn main() -> Outcome {
     match Arguments::parse().command {
         Command::Run(options) => run::run(&options),
         Command::Report(options) => report::write(&options),
+        Command::Distance(options) => distance::run(&options),
         Command::Proxy(options) => proxy::run(&options),
         Command::Scaling(options) => scaling::scaling(&options),
         Command::ScalingMeasure(options) => scaling::measure(&options),

@@ -15,6 +15,8 @@ use crate::contenders::Contender;
 use crate::promises;
 use crate::results::{Machine, Results};
 
+pub(crate) use self::pictures::show;
+
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// What runs have written; of several, the rounds are put together.
@@ -55,6 +57,12 @@ pub(crate) fn write(options: &Options) -> Outcome {
     text += &page.tables();
     std::fs::write(options.out.join(format!("{}.md", options.name)), text)?;
     Ok(())
+}
+
+/// The table of each load, with ratios to one contender.
+pub(crate) fn tables(results: &Results, against: Contender) -> String {
+    let page = Page::new(results, against);
+    page.cases.iter().map(|case| page.table(*case)).collect()
 }
 
 impl<'a> Page<'a> {

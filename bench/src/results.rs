@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
@@ -42,19 +43,14 @@ impl Results {
     pub(crate) fn read(paths: &[PathBuf]) -> Outcome<Self> {
         let mut all = Self::default();
         for path in paths {
-            all.add(Self::read_one(path)?);
+            all.add(read_json(path)?);
         }
         Ok(all)
     }
 
     /// Writes a file whole or not at all.
     pub(crate) fn write(&self, path: &Path) -> Outcome {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        let new = path.with_extension("json.new");
-        std::fs::write(&new, serde_json::to_vec_pretty(self)?)?;
-        Ok(std::fs::rename(new, path)?)
+        write_json(self, path)
     }
 
     /// The rounds that were measured.
@@ -90,12 +86,23 @@ impl Results {
             }
         }
     }
+}
 
-    fn read_one(path: &Path) -> Outcome<Self> {
-        let at = |error: String| format!("{}: {error}", path.display());
-        let text = std::fs::read(path).map_err(|e| at(e.to_string()))?;
-        Ok(serde_json::from_slice(&text).map_err(|e| at(e.to_string()))?)
+/// Writes a file of JSON whole or not at all.
+pub(crate) fn write_json(value: &impl Serialize, path: &Path) -> Outcome {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
     }
+    let new = path.with_extension("json.new");
+    std::fs::write(&new, serde_json::to_vec_pretty(value)?)?;
+    Ok(std::fs::rename(new, path)?)
+}
+
+/// Reads what [`write_json`] has written; an error names the file.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Outcome<T> {
+    let at = |error: String| format!("{}: {error}", path.display());
+    let text = std::fs::read(path).map_err(|e| at(e.to_string()))?;
+    Ok(serde_json::from_slice(&text).map_err(|e| at(e.to_string()))?)
 }
 
 impl Machine {

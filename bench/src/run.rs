@@ -48,14 +48,16 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let nats = if with_nats { Some(NatsServer::start(peers.path("nats-server")?)?) } else { None };
     let mut results =
         Results { machines: vec![Machine::here()], left_out: lacking, ..Results::default() };
-    let began = Instant::now();
-    let mut progress = Progress { done: 0, of: turns(&cells), round: 0, began };
+    let mut progress = Progress::of(turns(&cells));
     for cell in &cells {
         let cluster = TestBroker::kafka().brokers(cell.brokers).benchmark().start()?;
-        let stage = Stage { cell, cluster: &cluster, nats: nats.as_ref(), peers: &peers };
-        progress.measure(&stage, &mut results, options)?;
+        let bootstrap = cluster.bootstrap();
+        let stage =
+            Stage { cell, cluster: &cluster, bootstrap, nats: nats.as_ref(), peers: &peers };
+        progress.warm_up(&stage);
+        progress.measure(&stage, &mut results, |results| results.write(&options.json))?;
     }
-    eprintln!("written to {}, after {} s", options.json.display(), began.elapsed().as_secs());
+    eprintln!("written to {}, after {} s", options.json.display(), progress.seconds());
     if results.failed.is_empty() {
         return Ok(());
     }
@@ -67,7 +69,7 @@ fn turns(cells: &[Cell]) -> usize {
 }
 
 /// How far a run is.
-struct Progress {
+pub(crate) struct Progress {
     done: usize,
     of: usize,
     /// Rounds are numbered through all cells.
@@ -76,25 +78,43 @@ struct Progress {
 }
 
 impl Progress {
-    fn measure(&mut self, stage: &Stage<'_>, results: &mut Results, options: &Options) -> Outcome {
-        let contenders = &stage.cell.contenders;
-        // The first requests of a broker's life are slow for whoever sends them.
-        if let Some(&contender) = contenders.first() {
+    /// At the beginning of so many turns.
+    pub(crate) fn of(turns: usize) -> Self {
+        Self { done: 0, of: turns, round: 0, began: Instant::now() }
+    }
+
+    /// The time since then.
+    pub(crate) fn seconds(&self) -> u64 {
+        self.began.elapsed().as_secs()
+    }
+
+    /// Once for each cluster: the first requests of a broker's life are slow for whoever sends them.
+    pub(crate) fn warm_up(&self, stage: &Stage<'_>) {
+        if let Some(&contender) = stage.cell.contenders.first() {
             eprintln!("{} broker(s): warming up", stage.cell.brokers);
             Turn { stage, contender, round: usize::MAX }.take(&mut Results::default());
         }
+    }
+
+    /// Takes the turns of all rounds. What was measured is kept after each of them, so that it is not
+    /// lost with a run that is cut short.
+    pub(crate) fn measure(
+        &mut self,
+        stage: &Stage<'_>,
+        results: &mut Results,
+        mut keep: impl FnMut(&Results) -> Outcome,
+    ) -> Outcome {
         for round in 0..stage.cell.rounds {
-            let mut order = contenders.clone();
+            let mut order = stage.cell.contenders.clone();
             if round % 2 == 1 {
                 order.reverse();
             }
             for contender in order {
                 self.done += 1;
-                let (done, of, seconds) = (self.done, self.of, self.began.elapsed().as_secs());
+                let (done, of, seconds) = (self.done, self.of, self.seconds());
                 eprintln!("turn {done} of {of}, after {seconds} s: {}", contender.name());
                 Turn { stage, contender, round: self.round }.take(results);
-                // What was measured is not lost with a run that is cut short.
-                results.write(&options.json)?;
+                keep(results)?;
             }
             self.round += 1;
         }

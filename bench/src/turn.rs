@@ -27,6 +27,8 @@ const JAVA_WARM_UP: Duration = Duration::from_secs(6);
 pub(crate) struct Stage<'a> {
     pub(crate) cell: &'a Cell,
     pub(crate) cluster: &'a TestBroker,
+    /// Where clients reach it: itself, or what stands before it.
+    pub(crate) bootstrap: &'a str,
     pub(crate) nats: Option<&'a NatsServer>,
     pub(crate) peers: &'a Peers,
 }
@@ -76,7 +78,7 @@ impl Turn<'_> {
 
     /// Starts both processes, and has them work until they are warm.
     fn start(&self, payload: usize) -> Outcome<Pair> {
-        let Stage { cell, cluster, nats, peers } = self.stage;
+        let Stage { cell, cluster, bootstrap, nats, peers } = self.stage;
         let number = self.round.wrapping_add(1);
         let topic = format!("bench-{}-{payload}-{number}", self.contender.name());
         let bootstrap = match self.contender.maker() {
@@ -84,7 +86,7 @@ impl Turn<'_> {
                 for name in [topic.clone(), format!("{topic}.replies")] {
                     cluster.create_topic(&name, PARTITIONS)?;
                 }
-                cluster.bootstrap().to_owned()
+                (*bootstrap).to_owned()
             }
             Maker::Nats => nats.ok_or("there is no NATS server")?.url.clone(),
             Maker::Rust => String::new(),

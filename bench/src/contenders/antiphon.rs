@@ -153,5 +153,8 @@ fn kafka(role: &Role) -> KafkaSettings {
     if role.contender.is_idempotent() {
         return kafka.property("enable.idempotence", "true");
     }
+    if let Some(requests) = role.contender.fixed() {
+        return kafka.property("max.in.flight.requests.per.connection", requests.to_string());
+    }
     kafka
 }

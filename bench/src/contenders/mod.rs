@@ -27,6 +27,22 @@ pub(crate) enum Contender {
     AntiphonQueue,
     /// Futures, with an idempotent producer on both sides.
     AntiphonIdempotent,
+    /// Futures, with one produce request in flight wherever the brokers are.
+    #[value(name = "antiphon-fixed-1")]
+    #[serde(rename = "antiphon-fixed-1")]
+    AntiphonFixed1,
+    /// The same with two.
+    #[value(name = "antiphon-fixed-2")]
+    #[serde(rename = "antiphon-fixed-2")]
+    AntiphonFixed2,
+    /// The same with five.
+    #[value(name = "antiphon-fixed-5")]
+    #[serde(rename = "antiphon-fixed-5")]
+    AntiphonFixed5,
+    /// The same with twenty.
+    #[value(name = "antiphon-fixed-20")]
+    #[serde(rename = "antiphon-fixed-20")]
+    AntiphonFixed20,
     /// Spring Kafka without lingering.
     #[value(name = "spring-linger-0")]
     #[serde(rename = "spring-linger-0")]
@@ -77,7 +93,7 @@ pub(crate) struct Role {
 
 impl Contender {
     /// In the order of tables and legends.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Floor,
         Self::Antiphon,
         Self::FloorIdempotent,
@@ -90,6 +106,10 @@ impl Contender {
         Self::Nats,
         Self::AntiphonQueue,
         Self::Grpc,
+        Self::AntiphonFixed1,
+        Self::AntiphonFixed2,
+        Self::AntiphonFixed5,
+        Self::AntiphonFixed20,
     ];
 
     pub(crate) fn name(self) -> String {
@@ -100,6 +120,8 @@ impl Contender {
         match self {
             Self::Floor | Self::FloorIdempotent | Self::Stock => Maker::Here,
             Self::Antiphon | Self::AntiphonQueue | Self::AntiphonIdempotent => Maker::Here,
+            Self::AntiphonFixed1 | Self::AntiphonFixed2 => Maker::Here,
+            Self::AntiphonFixed5 | Self::AntiphonFixed20 => Maker::Here,
             Self::SpringLinger0 | Self::SpringLinger1 | Self::Spring => Maker::Spring,
             Self::Grpc => Maker::Rust,
             Self::Nats | Self::Jetstream => Maker::Nats,
@@ -109,16 +131,31 @@ impl Contender {
     fn is_idempotent(self) -> bool {
         matches!(self, Self::FloorIdempotent | Self::AntiphonIdempotent)
     }
+
+    fn is_floor(self) -> bool {
+        matches!(self, Self::Floor | Self::FloorIdempotent | Self::Stock)
+    }
+
+    /// How many produce requests Antiphon may have in flight, if that does not follow the distance.
+    pub(crate) fn fixed(self) -> Option<u32> {
+        match self {
+            Self::AntiphonFixed1 => Some(1),
+            Self::AntiphonFixed2 => Some(2),
+            Self::AntiphonFixed5 => Some(5),
+            Self::AntiphonFixed20 => Some(20),
+            _ => None,
+        }
+    }
 }
 
 /// Measures what standard input orders, until it ends.
 pub(crate) fn request(role: &Role) -> Outcome {
-    match role.contender {
-        Contender::Floor | Contender::FloorIdempotent | Contender::Stock => {
+    match role.contender.maker() {
+        Maker::Here if role.contender.is_floor() => {
             let mut requester = floor::Requester::start(role)?;
             serve(|order| requester.measure(order))
         }
-        Contender::Antiphon | Contender::AntiphonQueue | Contender::AntiphonIdempotent => {
+        Maker::Here => {
             let requester = antiphon::Requesting::start(role)?;
             serve(|order| requester.measure(order))
         }
@@ -134,11 +171,9 @@ pub(crate) fn reply(role: &Role) -> Outcome {
         std::process::exit(0);
     });
     println!("ready");
-    match role.contender {
-        Contender::Floor | Contender::FloorIdempotent | Contender::Stock => floor::echo(role),
-        Contender::Antiphon | Contender::AntiphonQueue | Contender::AntiphonIdempotent => {
-            antiphon::echo(role)
-        }
+    match role.contender.maker() {
+        Maker::Here if role.contender.is_floor() => floor::echo(role),
+        Maker::Here => antiphon::echo(role),
         _ => Err("this contender is another program".into()),
     }
 }

@@ -1,6 +1,5 @@
 //! Pictures of closed loops by calls in flight, and of open loops by load.
 
-use std::fmt::Write;
 use std::path::Path;
 
 use super::Page;
@@ -26,22 +25,28 @@ const OPEN: [(&str, Quantity, &str); 2] = [
     ("load-p99", Quantity::P99, "99th percentile of the latency by load, µs"),
 ];
 
+/// Writes a picture, and gives the lines that show it.
+pub(crate) fn show(folder: &Path, file: &str, title: &str, svg: Option<String>) -> Outcome<String> {
+    let path = folder.join(file);
+    match svg {
+        Some(svg) => {
+            std::fs::write(path, svg)?;
+            return Ok(format!("![{title}]({file})\n\n"));
+        }
+        // A picture of an earlier run must not stay beside the tables of this one.
+        None if path.exists() => std::fs::remove_file(path)?,
+        None => {}
+    }
+    Ok(String::new())
+}
+
 impl Page<'_> {
     /// Draws them, and gives the lines that show them.
     pub(super) fn pictures(&self, folder: &Path, prefix: &str) -> Outcome<String> {
         let mut text =
             format!("## Pictures\n\nOne broker, acks=all, requests of {PAYLOAD} bytes.\n\n");
         let mut draw = |name: &str, title: &str, svg: Option<String>| -> Outcome {
-            let file = format!("{prefix}-{name}.svg");
-            match svg {
-                Some(svg) => {
-                    std::fs::write(folder.join(&file), svg)?;
-                    let _ = writeln!(text, "![{title}]({file})\n");
-                }
-                // A picture of an earlier run must not stay beside the tables of this one.
-                None if folder.join(&file).exists() => std::fs::remove_file(folder.join(&file))?,
-                None => {}
-            }
+            text += &show(folder, &format!("{prefix}-{name}.svg"), title, svg)?;
             Ok(())
         };
         for (name, quantity, title) in CLOSED {

@@ -25,7 +25,7 @@ impl Page<'_> {
         text
     }
 
-    fn table(&self, case: Case) -> String {
+    pub(super) fn table(&self, case: Case) -> String {
         let titles = Quantity::ALL.map(Quantity::title);
         let mut text = format!("### {}\n\n| | {} |\n", case.load(), titles.join(" | "));
         let _ = writeln!(text, "|---{}|", "|---:".repeat(titles.len()));

@@ -1,7 +1,7 @@
 //! How many produce requests a producer may have under way, by the round trip to its brokers.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -30,27 +30,37 @@ const ENOUGH: i64 = 5;
 
 /// The pace that was found best last.
 #[derive(Debug)]
-pub(super) struct Measured(AtomicU32);
+pub(super) struct Measured {
+    pace: AtomicU32,
+    /// The last measurement asked for fewer requests.
+    fewer: AtomicBool,
+}
 
 impl Default for Measured {
     fn default() -> Self {
-        Self(AtomicU32::new(UNKNOWN.0))
+        Self { pace: AtomicU32::new(UNKNOWN.0), fewer: AtomicBool::new(false) }
     }
 }
 
 impl Measured {
     pub(super) fn pace(&self) -> Pace {
-        Pace(self.0.load(Ordering::Relaxed))
+        Pace(self.pace.load(Ordering::Relaxed))
     }
 
     /// The first measurement: no pace was chosen before.
     pub(super) fn begin(&self, round_trip: Duration) {
-        self.0.store(best(round_trip).0, Ordering::Relaxed);
+        self.pace.store(best(round_trip).0, Ordering::Relaxed);
     }
 
-    /// A later one.
+    /// A later one. It takes two in a row for fewer requests: where only produce requests take long,
+    /// because they wait for replicas, a single look-up makes the shortest round trip a short one.
+    /// Such are the first requests of each connection, and one now and then.
     pub(super) fn update(&self, round_trip: Duration) {
-        self.0.store(next(self.pace(), round_trip).0, Ordering::Relaxed);
+        let (now, next) = (self.pace(), next(self.pace(), round_trip));
+        let fewer = next.0 < now.0;
+        if self.fewer.swap(fewer, Ordering::Relaxed) || !fewer {
+            self.pace.store(next.0, Ordering::Relaxed);
+        }
     }
 }
 
@@ -124,6 +134,18 @@ mod tests {
         ] {
             assert_eq!(next(Pace(now), micros(at)), Pace(then), "{now} at {at} µs");
         }
+    }
+
+    #[test]
+    fn more_requests_follow_at_once_and_fewer_when_it_is_said_twice() {
+        let measured = Measured::default();
+        measured.begin(micros(400));
+        let mut paces = Vec::new();
+        for at in [400, 6_000, 400, 6_000, 400, 400, 400, 1_500, 400, 400] {
+            measured.update(micros(at));
+            paces.push(measured.pace().0);
+        }
+        assert_eq!(paces, [1, 5, 5, 5, 5, 1, 1, 2, 2, 1]);
     }
 
     #[test]
