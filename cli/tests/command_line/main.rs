@@ -21,6 +21,7 @@ mod process;
 mod replying;
 mod several_replies;
 mod shell_commands;
+mod terminal;
 mod tickets;
 mod topics;
 mod transactions;

@@ -2,6 +2,7 @@
 //! and when the test process dies in whatever way.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -78,7 +79,18 @@ impl Launch {
     }
 
     pub(crate) fn start(self) -> Running {
-        let [output, errors] = [(); 2].map(|()| NamedTempFile::new().unwrap());
+        let output = NamedTempFile::new().unwrap();
+        let to = output.reopen().unwrap();
+        self.start_with(output, to)
+    }
+
+    /// Starts the program with its standard output on a terminal.
+    pub(crate) fn on(self, terminal: File) -> Running {
+        self.start_with(NamedTempFile::new().unwrap(), terminal)
+    }
+
+    fn start_with(self, output: NamedTempFile, to: File) -> Running {
+        let errors = NamedTempFile::new().unwrap();
         let mut child = Command::new("/bin/sh")
             .args(["-c", LEASH])
             .arg(self.input.path())
@@ -88,7 +100,7 @@ impl Launch {
             .env("PATH", env::var_os("PATH").unwrap_or_default())
             .envs(self.variables)
             .stdin(Stdio::piped())
-            .stdout(output.reopen().unwrap())
+            .stdout(to)
             .stderr(errors.reopen().unwrap())
             .process_group(0)
             .spawn()
