@@ -92,7 +92,7 @@ pub fn take_in(record: &Forged) {
 
 fn check(record: &Forged, reader: &mut RecordReader) {
     let topic: Arc<str> = record.topic().into();
-    let read = match reader.headers(record) {
+    let read = match reader.headers(record, &topic) {
         Ok(headers) if headers.is_cancel() => return,
         Ok(headers) => reader.read(record, headers, &topic),
         Err(why) => Err(why),

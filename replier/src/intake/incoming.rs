@@ -164,14 +164,15 @@ impl RecordReader {
         Self { protection, sealing, plain, unopened: Some(unopened), ..self }
     }
 
-    /// Reads the headers of a record, which may be a request or cancel one.
+    /// Reads the headers of a record of `topic`, which may be a request or cancel one.
     pub(crate) fn headers<'a>(
         &self,
         record: &'a impl Record,
+        topic: &str,
     ) -> Result<RequestHeaders<'a>, Rejected> {
         let raw = record.headers().map_err(|_| Rejected::Headers(HeaderFault::Malformed))?;
         let Caps { mut count, mut bytes } = Caps::default();
-        let waiting = self.failures.topics.waiting(record.topic());
+        let waiting = self.failures.topics.waiting(topic);
         if waiting.is_some() {
             (count, bytes) = (count + ADDED.count, bytes + ADDED.bytes);
         }
@@ -179,7 +180,7 @@ impl RecordReader {
             RequestHeaders::read(raw, Caps { count, bytes }).map_err(Rejected::Headers)?;
         if let Some(integrity) = &self.protection.integrity {
             // A request that waited in a retry topic is signed for the topic that it was sent to.
-            let topic = waiting.map_or(record.topic(), |waiting| &*waiting.of);
+            let topic = waiting.map_or(topic, |waiting| &*waiting.of);
             integrity
                 .check_request(&headers, topic, record.key(), record.payload())
                 .map_err(Rejected::Signature)?;
@@ -215,11 +216,13 @@ impl RecordReader {
         let deadline = headers.deadline_unix_millis();
         let fault = deadline.err().or(endpoint.err());
         let fault = fault.map(|fault| Status::invalid_argument(fault.to_string()));
-        let [payload, key, id, idempotency_key] = copied([
+        let [payload, key, id, idempotency_key, content_type, claim] = copied([
             record.payload(),
             record.key(),
             Some(correlation_id),
             headers.idempotency_key(),
+            headers.content_type(),
+            headers.claim(),
         ]);
         let written = deadline.ok().flatten();
         let (deadline, clocks_differ) = match written {
@@ -240,7 +243,7 @@ impl RecordReader {
             request: RawRequest {
                 payload: payload.unwrap_or_default(),
                 endpoint: endpoint.ok().flatten().map(Box::from),
-                content_type: headers.content_type().map(Bytes::copy_from_slice),
+                content_type,
             },
             context: Context {
                 key,
@@ -249,7 +252,7 @@ impl RecordReader {
                 deadline,
                 attempt: headers.attempt(),
                 idempotency_key,
-                claim: headers.claim().map(Bytes::copy_from_slice),
+                claim,
                 ..place.context()
             },
             reply_to,

@@ -222,7 +222,8 @@ impl Intake {
         {
             return Ok(false);
         }
-        let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
+        // Most rounds change nothing, and make no lists.
+        let (mut pause, mut resume) = (None, None);
         flow.begin(total);
         context.for_each(|tracker| {
             let stopped =
@@ -233,17 +234,17 @@ impl Intake {
                 Some(Change::Pause) => &mut pause,
                 Some(Change::Resume) => &mut resume,
             };
+            let list: &mut TopicPartitionList = list.get_or_insert_default();
             list.add_partition(&tracker.topic, tracker.partition);
         });
         flow.end();
-        let changed = pause.count() + resume.count() > 0;
-        if pause.count() > 0 {
-            self.consumer.pause(&pause)?;
+        if let Some(pause) = &pause {
+            self.consumer.pause(pause)?;
         }
-        if resume.count() > 0 {
-            self.consumer.resume(&resume)?;
+        if let Some(resume) = &resume {
+            self.consumer.resume(resume)?;
         }
-        if changed {
+        if pause.is_some() || resume.is_some() {
             let paused = i64::try_from(flow.paused()).unwrap_or(i64::MAX);
             self.metrics.paused_partitions.set(paused);
         }
@@ -310,7 +311,7 @@ fn take(
         metrics.rejected(why.reason()).inc();
         assignment.observer.warn("rejected a request", why);
     };
-    let read = reader.headers(record).and_then(|headers| {
+    let read = reader.headers(record, &tracker.topic).and_then(|headers| {
         if headers.is_cancel() {
             match correlation_id(&headers).map(|id| tracker.cancellations.cancel(id)) {
                 Ok(found) => metrics.cancellations(found.label()).inc(),
