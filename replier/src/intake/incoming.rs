@@ -1,11 +1,12 @@
 //! What a record must be to become a request: everything in it is checked before anything runs.
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 use std::time::Instant;
 
 use antiphon_common::config::ReplierSettings;
 use antiphon_common::wire::{Caps, HeaderFault, Headers, RequestHeaders, RetryHeaders};
-use antiphon_common::{Code, Deadline, Envelope, EnvelopeFault, SignatureFault, Status};
+use antiphon_common::{Clocks, Code, Deadline, Envelope, EnvelopeFault, SignatureFault, Status};
 use bytes::Bytes;
 use prometheus::IntCounter;
 use rdkafka::message::Timestamp;
@@ -189,12 +190,13 @@ impl RecordReader {
     }
 
     /// Checks a request and copies it: it belongs to a fetch buffer, which must not be held while
-    /// a handler runs.
+    /// a handler runs. `clocks` are read if a deadline has to be, and not again for those after it.
     pub(crate) fn read(
         &mut self,
         record: &impl Record,
         mut headers: RequestHeaders<'_>,
         topic: &Arc<str>,
+        clocks: &LazyCell<Clocks>,
     ) -> Result<Parsed, Rejected> {
         let place = self.place(record, topic);
         let endpoint = headers.endpoint();
@@ -226,7 +228,7 @@ impl RecordReader {
         ]);
         let written = deadline.ok().flatten();
         let (deadline, clocks_differ) = match written {
-            Some(written) => self.deadline(record, written, &place),
+            Some(written) => self.deadline(record, written, &place, **clocks),
             None => (None, false),
         };
         let original = self.failures.policy.forwards().then(|| {
@@ -271,18 +273,18 @@ impl RecordReader {
         record: &impl Record,
         written: u64,
         place: &Place,
+        now: Clocks,
     ) -> (Option<Deadline>, bool) {
         let created = match record.timestamp() {
             // In a retry topic it is the time of whoever put the request there.
             Timestamp::CreateTime(at) if place.not_before.is_none() => u64::try_from(at).ok(),
             _ => None,
         };
-        let now = Instant::now();
-        let age = || self.ends.age(&place.topic, place.partition, place.offset, now);
+        let age = || self.ends.age(&place.topic, place.partition, place.offset, now.instant);
         let written = Written { deadline: written, created };
-        let left = left(written, Deadline::unix_millis_now(), age);
+        let left = left(written, now.unix_millis, age);
         let time = left.time.min(self.settings.max_deadline());
-        (Some(Deadline::after_from(now, time)), left.clocks_differ)
+        (Some(Deadline::after_from(now.instant, time)), left.clocks_differ)
     }
 
     /// Opens the payload of a request that is sealed; `None` if it is plain.

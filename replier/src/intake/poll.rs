@@ -1,11 +1,13 @@
 //! The intake thread: it owns poll, rebalance, pause and resume, and the stored offsets.
 
+use std::cell::LazyCell;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use antiphon_common::Clocks;
 use antiphon_common::config::ReplierSettings;
 use antiphon_common::kafka::Login;
 use antiphon_common::metrics::ReplierMetrics;
@@ -122,6 +124,9 @@ impl Intake {
         let share = course.flow.share(course.partitions);
         let mut batch = course.parked.take_due(Instant::now());
         let mut wait = if batch.is_empty() { course.wait() } else { Duration::ZERO };
+        // Read with the first record that has a deadline: what is left of a deadline and when it is are
+        // by the same reading, so it matters little that those after it come a moment later.
+        let clocks = LazyCell::new(Clocks::read as fn() -> Clocks);
         // Records are counted, and not requests, so that a run of others does not hold these up.
         for _ in 0..room.clamp(1, BATCH) {
             match self.consumer.poll(wait) {
@@ -129,9 +134,14 @@ impl Intake {
                 Some(Ok(record)) => {
                     let tracker = assignment.tracker(record.topic(), record.partition());
                     let Some(tracker) = tracker else { continue };
-                    if let Some(request) =
-                        take(&record, &tracker, &mut self.reader, assignment, &self.metrics)
-                    {
+                    if let Some(request) = take(
+                        &record,
+                        &tracker,
+                        &mut self.reader,
+                        &clocks,
+                        assignment,
+                        &self.metrics,
+                    ) {
                         let early = request.not_before.filter(|due| *due > Instant::now());
                         if early.is_some() || course.parked.holds(tracker.serial) {
                             let due = early.unwrap_or_else(Instant::now);
@@ -303,6 +313,7 @@ fn take(
     record: &BorrowedMessage<'_>,
     tracker: &Arc<Tracker>,
     reader: &mut RecordReader,
+    clocks: &LazyCell<Clocks>,
     assignment: &Assignment,
     metrics: &ReplierMetrics,
 ) -> Option<Box<Incoming>> {
@@ -320,7 +331,7 @@ fn take(
             }
             return Ok(None);
         }
-        reader.read(record, headers, &tracker.topic).map(Some)
+        reader.read(record, headers, &tracker.topic, clocks).map(Some)
     });
     let parsed = read.unwrap_or_else(|why| {
         reject(&why);
