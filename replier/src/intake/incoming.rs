@@ -218,13 +218,12 @@ impl RecordReader {
         let deadline = headers.deadline_unix_millis();
         let fault = deadline.err().or(endpoint.err());
         let fault = fault.map(|fault| Status::invalid_argument(fault.to_string()));
-        let [payload, key, id, idempotency_key, content_type, claim] = copied([
+        let [payload, key, id, idempotency_key, content_type] = copied([
             record.payload(),
             record.key(),
             Some(correlation_id),
             headers.idempotency_key(),
             headers.content_type(),
-            headers.claim(),
         ]);
         let written = deadline.ok().flatten();
         let (deadline, clocks_differ) = match written {
@@ -254,7 +253,7 @@ impl RecordReader {
                 deadline,
                 attempt: headers.attempt(),
                 idempotency_key,
-                claim,
+                claim: headers.claim().map(Bytes::copy_from_slice),
                 ..place.context()
             },
             reply_to,
