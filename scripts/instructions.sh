@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 build=(cargo build --workspace --all-features --locked --bin antiphon-instructions --example instruction_paths)
-for crate in antiphon-common antiphon-instructions bytes rdkafka; do
+for crate in antiphon-common antiphon-instructions bytes itoa rdkafka; do
     build+=(--config "profile.dev.package.$crate.opt-level=3"
         --config "profile.dev.package.$crate.debug-assertions=false"
         --config "profile.dev.package.$crate.overflow-checks=false")

@@ -91,7 +91,7 @@ impl Deadline {
     /// The same, for those who have just read the monotonic clock.
     #[must_use]
     pub fn to_unix_millis_at(self, now: Instant) -> u64 {
-        self.to_unix_millis_by(Clocks { instant: now, ..Clocks::read() })
+        self.to_unix_millis_by(Clocks { instant: now, unix_millis: unix_millis() })
     }
 
     /// The same, by clocks that were read already.

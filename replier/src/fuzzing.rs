@@ -1,13 +1,13 @@
 //! Doors for the fuzz targets to what is private, each with what must hold of whatever comes out. Not
 //! an interface: it is built with the feature `fuzzing` only.
 
-use std::cell::RefCell;
+use std::cell::{LazyCell, RefCell};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use antiphon_common::config::ReplierSettings;
 use antiphon_common::wire::RawHeader;
-use antiphon_common::{Code, Status};
+use antiphon_common::{Clocks, Code, Status};
 use antiphon_native::MalformedHeaders;
 use bytes::Bytes;
 use rdkafka::message::Timestamp;
@@ -92,9 +92,9 @@ pub fn take_in(record: &Forged) {
 
 fn check(record: &Forged, reader: &mut RecordReader) {
     let topic: Arc<str> = record.topic().into();
-    let read = match reader.headers(record) {
+    let read = match reader.headers(record, &topic) {
         Ok(headers) if headers.is_cancel() => return,
-        Ok(headers) => reader.read(record, headers, &topic),
+        Ok(headers) => reader.read(record, headers, &topic, &LazyCell::new(Clocks::read)),
         Err(why) => Err(why),
     };
     let parsed = match read {

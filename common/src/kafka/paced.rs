@@ -116,8 +116,7 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         &self,
         record: BaseRecord<'_, K, P, C::DeliveryOpaque>,
     ) -> Result<(), (KafkaError, C::DeliveryOpaque)> {
-        self.follow();
-        let sent = self.read().producer().send(record);
+        let sent = self.followed().producer().send(record);
         match sent {
             Err((error, record)) if is_fatal(&error) && self.renew() => {
                 self.read().producer().send(record)
@@ -164,13 +163,21 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         self.with(|producer| producer.client().fetch_metadata(Some(topic), limit).map(drop))
     }
 
-    /// Lets a producer of the wanted pace take over if nothing is under way.
-    fn follow(&self) {
-        let Some(measured) = &self.measured else { return };
+    /// The producer to send with: one of the wanted pace, if there is one or nothing is under way.
+    fn followed(&self) -> RwLockReadGuard<'_, Current<C>> {
+        let current = self.read();
+        let Some(measured) = &self.measured else { return current };
         let wanted = measured.pace();
-        if self.read().pace == wanted || self.stays.load(Ordering::Relaxed) {
-            return;
+        if current.pace == wanted || self.stays.load(Ordering::Relaxed) {
+            return current;
         }
+        drop(current);
+        self.follow(wanted);
+        self.read()
+    }
+
+    /// Lets a producer of the wanted pace take over if nothing is under way.
+    fn follow(&self, wanted: Pace) {
         // Nobody waits here for those who are just sending.
         let Ok(mut current) = self.current.try_write() else { return };
         let idle = |producer: &ThreadedProducer<_>| producer.in_flight_count() == 0;

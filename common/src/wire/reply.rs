@@ -46,18 +46,20 @@ impl<'a> ReplyHeaders<'a> {
         let mut meter = Meter::new(caps);
         for (name, value) in headers {
             meter.add(name, value)?;
-            match std::str::from_utf8(name) {
-                Ok(names::CORRELATION_ID) => read.correlation_id = value,
-                Ok(names::STATUS) => read.status = value,
-                Ok(names::ERROR) => read.error = value,
-                Ok(names::SEQ) => read.seq = value,
-                Ok(names::CLAIM) => read.claim = value,
-                Ok(names::CONTENT_TYPE) => read.content_type = value,
-                Ok(names::SIGNATURE) => read.signature = value,
-                Ok(names::SEALED) => read.sealed = value,
-                Ok(names::END) => read.end = true,
-                Ok(name) if names::PROTOCOL.contains(&name) => {}
-                _ => read.application.push_wire(name, value),
+            // Compared as bytes, which need not be looked through for UTF-8 first.
+            let is = |known: &str| name == known.as_bytes();
+            match () {
+                () if is(names::CORRELATION_ID) => read.correlation_id = value,
+                () if is(names::STATUS) => read.status = value,
+                () if is(names::ERROR) => read.error = value,
+                () if is(names::SEQ) => read.seq = value,
+                () if is(names::CLAIM) => read.claim = value,
+                () if is(names::CONTENT_TYPE) => read.content_type = value,
+                () if is(names::SIGNATURE) => read.signature = value,
+                () if is(names::SEALED) => read.sealed = value,
+                () if is(names::END) => read.end = true,
+                () if names::PROTOCOL.into_iter().any(is) => {}
+                () => read.application.push_wire(name, value),
             }
         }
         Ok(read)

@@ -48,28 +48,30 @@ impl<'a> RequestHeaders<'a> {
         let mut meter = Meter::new(caps);
         for (name, value) in headers {
             meter.add(name, value)?;
-            let field = match std::str::from_utf8(name) {
-                Ok(names::CORRELATION_ID) => &mut read.correlation_id,
-                Ok(names::REPLY_TOPIC) => &mut read.reply_topic,
-                Ok(names::REPLY_PARTITION) => &mut read.reply_partition,
-                Ok(names::DEADLINE) => &mut read.deadline,
-                Ok(names::ENDPOINT) => &mut read.endpoint,
-                Ok(names::CONTENT_TYPE) => &mut read.content_type,
-                Ok(names::ATTEMPT) => &mut read.attempt,
-                Ok(names::IDEMPOTENCY_KEY) => &mut read.idempotency_key,
-                Ok(names::CLAIM) => &mut read.claim,
-                Ok(names::SIGNATURE) => &mut read.signature,
-                Ok(names::SEALED) => &mut read.sealed,
-                Ok(names::CANCELLABLE) => {
+            // Compared as bytes, which need not be looked through for UTF-8 first.
+            let is = |known: &str| name == known.as_bytes();
+            let field = match () {
+                () if is(names::CORRELATION_ID) => &mut read.correlation_id,
+                () if is(names::REPLY_TOPIC) => &mut read.reply_topic,
+                () if is(names::REPLY_PARTITION) => &mut read.reply_partition,
+                () if is(names::DEADLINE) => &mut read.deadline,
+                () if is(names::ENDPOINT) => &mut read.endpoint,
+                () if is(names::CONTENT_TYPE) => &mut read.content_type,
+                () if is(names::ATTEMPT) => &mut read.attempt,
+                () if is(names::IDEMPOTENCY_KEY) => &mut read.idempotency_key,
+                () if is(names::CLAIM) => &mut read.claim,
+                () if is(names::SIGNATURE) => &mut read.signature,
+                () if is(names::SEALED) => &mut read.sealed,
+                () if is(names::CANCELLABLE) => {
                     read.cancellable = true;
                     continue;
                 }
-                Ok(names::CANCEL) => {
+                () if is(names::CANCEL) => {
                     read.cancel = true;
                     continue;
                 }
-                Ok(name) if names::PROTOCOL.contains(&name) => continue,
-                _ => {
+                () if names::PROTOCOL.into_iter().any(is) => continue,
+                () => {
                     read.application.push_wire(name, value);
                     continue;
                 }

@@ -1,11 +1,12 @@
 //! What a record must be to become a request: everything in it is checked before anything runs.
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 use std::time::Instant;
 
 use antiphon_common::config::ReplierSettings;
 use antiphon_common::wire::{Caps, HeaderFault, Headers, RequestHeaders, RetryHeaders};
-use antiphon_common::{Code, Deadline, Envelope, EnvelopeFault, SignatureFault, Status};
+use antiphon_common::{Clocks, Code, Deadline, Envelope, EnvelopeFault, SignatureFault, Status};
 use bytes::Bytes;
 use prometheus::IntCounter;
 use rdkafka::message::Timestamp;
@@ -164,14 +165,15 @@ impl RecordReader {
         Self { protection, sealing, plain, unopened: Some(unopened), ..self }
     }
 
-    /// Reads the headers of a record, which may be a request or cancel one.
+    /// Reads the headers of a record of `topic`, which may be a request or cancel one.
     pub(crate) fn headers<'a>(
         &self,
         record: &'a impl Record,
+        topic: &str,
     ) -> Result<RequestHeaders<'a>, Rejected> {
         let raw = record.headers().map_err(|_| Rejected::Headers(HeaderFault::Malformed))?;
         let Caps { mut count, mut bytes } = Caps::default();
-        let waiting = self.failures.topics.waiting(record.topic());
+        let waiting = self.failures.topics.waiting(topic);
         if waiting.is_some() {
             (count, bytes) = (count + ADDED.count, bytes + ADDED.bytes);
         }
@@ -179,7 +181,7 @@ impl RecordReader {
             RequestHeaders::read(raw, Caps { count, bytes }).map_err(Rejected::Headers)?;
         if let Some(integrity) = &self.protection.integrity {
             // A request that waited in a retry topic is signed for the topic that it was sent to.
-            let topic = waiting.map_or(record.topic(), |waiting| &*waiting.of);
+            let topic = waiting.map_or(topic, |waiting| &*waiting.of);
             integrity
                 .check_request(&headers, topic, record.key(), record.payload())
                 .map_err(Rejected::Signature)?;
@@ -188,12 +190,13 @@ impl RecordReader {
     }
 
     /// Checks a request and copies it: it belongs to a fetch buffer, which must not be held while
-    /// a handler runs.
+    /// a handler runs. `clocks` are read if a deadline has to be, and not again for those after it.
     pub(crate) fn read(
         &mut self,
         record: &impl Record,
         mut headers: RequestHeaders<'_>,
         topic: &Arc<str>,
+        clocks: &LazyCell<Clocks>,
     ) -> Result<Parsed, Rejected> {
         let place = self.place(record, topic);
         let endpoint = headers.endpoint();
@@ -215,15 +218,16 @@ impl RecordReader {
         let deadline = headers.deadline_unix_millis();
         let fault = deadline.err().or(endpoint.err());
         let fault = fault.map(|fault| Status::invalid_argument(fault.to_string()));
-        let [payload, key, id, idempotency_key] = copied([
+        let [payload, key, id, idempotency_key, content_type] = copied([
             record.payload(),
             record.key(),
             Some(correlation_id),
             headers.idempotency_key(),
+            headers.content_type(),
         ]);
         let written = deadline.ok().flatten();
         let (deadline, clocks_differ) = match written {
-            Some(written) => self.deadline(record, written, &place),
+            Some(written) => self.deadline(record, written, &place, **clocks),
             None => (None, false),
         };
         let original = self.failures.policy.forwards().then(|| {
@@ -240,7 +244,7 @@ impl RecordReader {
             request: RawRequest {
                 payload: payload.unwrap_or_default(),
                 endpoint: endpoint.ok().flatten().map(Box::from),
-                content_type: headers.content_type().map(Bytes::copy_from_slice),
+                content_type,
             },
             context: Context {
                 key,
@@ -268,18 +272,18 @@ impl RecordReader {
         record: &impl Record,
         written: u64,
         place: &Place,
+        now: Clocks,
     ) -> (Option<Deadline>, bool) {
         let created = match record.timestamp() {
             // In a retry topic it is the time of whoever put the request there.
             Timestamp::CreateTime(at) if place.not_before.is_none() => u64::try_from(at).ok(),
             _ => None,
         };
-        let now = Instant::now();
-        let age = || self.ends.age(&place.topic, place.partition, place.offset, now);
+        let age = || self.ends.age(&place.topic, place.partition, place.offset, now.instant);
         let written = Written { deadline: written, created };
-        let left = left(written, Deadline::unix_millis_now(), age);
+        let left = left(written, now.unix_millis, age);
         let time = left.time.min(self.settings.max_deadline());
-        (Some(Deadline::after_from(now, time)), left.clocks_differ)
+        (Some(Deadline::after_from(now.instant, time)), left.clocks_differ)
     }
 
     /// Opens the payload of a request that is sealed; `None` if it is plain.

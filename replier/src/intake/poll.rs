@@ -1,11 +1,13 @@
 //! The intake thread: it owns poll, rebalance, pause and resume, and the stored offsets.
 
+use std::cell::LazyCell;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use antiphon_common::Clocks;
 use antiphon_common::config::ReplierSettings;
 use antiphon_common::kafka::{Holes, Login};
 use antiphon_common::metrics::ReplierMetrics;
@@ -126,6 +128,9 @@ impl Intake {
         let share = course.flow.share(course.partitions);
         let mut batch = course.parked.take_due(Instant::now());
         let mut wait = if batch.is_empty() { course.wait() } else { Duration::ZERO };
+        // Read with the first record that has a deadline: what is left of a deadline and when it is are
+        // by the same reading, so it matters little that those after it come a moment later.
+        let clocks = LazyCell::new(Clocks::read as fn() -> Clocks);
         // Records are counted, and not requests, so that a run of others does not hold these up.
         for _ in 0..room.clamp(1, BATCH) {
             match self.consumer.poll(wait) {
@@ -133,9 +138,14 @@ impl Intake {
                 Some(Ok(record)) => {
                     let tracker = assignment.tracker(record.topic(), record.partition());
                     let Some(tracker) = tracker else { continue };
-                    if let Some(request) =
-                        take(&record, &tracker, &mut self.reader, assignment, &self.metrics)
-                    {
+                    if let Some(request) = take(
+                        &record,
+                        &tracker,
+                        &mut self.reader,
+                        &clocks,
+                        assignment,
+                        &self.metrics,
+                    ) {
                         let early = request.not_before.filter(|due| *due > Instant::now());
                         if early.is_some() || course.parked.holds(tracker.serial) {
                             let due = early.unwrap_or_else(Instant::now);
@@ -237,7 +247,8 @@ impl Intake {
         {
             return Ok(false);
         }
-        let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
+        // Most rounds change nothing, and make no lists.
+        let (mut pause, mut resume) = (None, None);
         flow.begin(total);
         context.for_each(|tracker| {
             let stopped =
@@ -248,17 +259,17 @@ impl Intake {
                 Some(Change::Pause) => &mut pause,
                 Some(Change::Resume) => &mut resume,
             };
+            let list: &mut TopicPartitionList = list.get_or_insert_default();
             list.add_partition(&tracker.topic, tracker.partition);
         });
         flow.end();
-        let changed = pause.count() + resume.count() > 0;
-        if pause.count() > 0 {
-            self.consumer.pause(&pause)?;
+        if let Some(pause) = &pause {
+            self.consumer.pause(pause)?;
         }
-        if resume.count() > 0 {
-            self.consumer.resume(&resume)?;
+        if let Some(resume) = &resume {
+            self.consumer.resume(resume)?;
         }
-        if changed {
+        if pause.is_some() || resume.is_some() {
             let paused = i64::try_from(flow.paused()).unwrap_or(i64::MAX);
             self.metrics.paused_partitions.set(paused);
         }
@@ -317,6 +328,7 @@ fn take(
     record: &BorrowedMessage<'_>,
     tracker: &Arc<Tracker>,
     reader: &mut RecordReader,
+    clocks: &LazyCell<Clocks>,
     assignment: &Assignment,
     metrics: &ReplierMetrics,
 ) -> Option<Box<Incoming>> {
@@ -325,7 +337,7 @@ fn take(
         metrics.rejected(why.reason()).inc();
         assignment.observer.warn("rejected a request", why);
     };
-    let read = reader.headers(record).and_then(|headers| {
+    let read = reader.headers(record, &tracker.topic).and_then(|headers| {
         if headers.is_cancel() {
             match correlation_id(&headers).map(|id| tracker.cancellations.cancel(id)) {
                 Ok(found) => metrics.cancellations(found.label()).inc(),
@@ -334,7 +346,7 @@ fn take(
             }
             return Ok(None);
         }
-        reader.read(record, headers, &tracker.topic).map(Some)
+        reader.read(record, headers, &tracker.topic, clocks).map(Some)
     });
     let parsed = read.unwrap_or_else(|why| {
         reject(&why);

@@ -3,7 +3,7 @@
 
 use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{HashMap, VecDeque};
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use antiphon_common::config::Lane;
@@ -59,7 +59,7 @@ pub(crate) struct Schedule<T> {
     partitions: Partitions,
     /// Those that have a request which may start or runs. Two keys whose hashes are the same share
     /// a chain: they wait for each other in vain, and both are in order.
-    chains: HashMap<(usize, u64), VecDeque<Queued<T>>>,
+    chains: HashMap<(usize, u64), VecDeque<Queued<T>>, BuildHasherDefault<Mixer>>,
     hasher: RandomState,
     closed: bool,
 }
@@ -118,7 +118,7 @@ impl<T> Schedule<T> {
             endpoints: endpoints.collect(),
             classes: classes.collect(),
             partitions: Partitions::default(),
-            chains: HashMap::new(),
+            chains: HashMap::default(),
             hasher: RandomState::new(),
             closed: false,
         }
@@ -265,6 +265,30 @@ impl<T> Schedule<T> {
     }
 }
 
+/// Spreads what is a hash already: chains are named by hashes of keys whose function nobody outside
+/// knows, so nobody can make them collide here.
+#[derive(Debug, Default)]
+struct Mixer(u64);
+
+impl Hasher for Mixer {
+    fn write_u64(&mut self, number: u64) {
+        // An odd number without a pattern: that of Fibonacci hashing.
+        self.0 = (self.0.rotate_left(32) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// The most places that one of so many sharers may hold: an eighth is left to others, so that one
 /// which hangs does not hold them all.
 fn cap(concurrency: usize, sharers: usize) -> usize {
@@ -275,7 +299,8 @@ fn cap(concurrency: usize, sharers: usize) -> usize {
 }
 
 /// Partitions that have requests queued or running, by number. A number is used again when its
-/// partition has none left.
+/// partition has none left, except that the one that was entered last keeps its number until another
+/// is entered: under little load it has none left again and again.
 #[derive(Debug, Default)]
 struct Partitions {
     numbers: HashMap<(Arc<str>, i32), usize>,
@@ -302,6 +327,7 @@ impl Partitions {
             self.known[last].all += 1;
             return last;
         }
+        self.forget_last();
         let name = (Arc::clone(topic), partition);
         let number = match self.numbers.entry(name) {
             Entry::Occupied(known) => *known.get(),
@@ -332,11 +358,21 @@ impl Partitions {
         let partition = &mut self.known[number];
         partition.running -= 1;
         partition.all -= 1;
-        if partition.all == 0 {
-            self.numbers.remove(&partition.name);
-            self.unused.push(number);
-            self.last = self.last.filter(|last| *last != number);
+        if partition.all == 0 && self.last != Some(number) {
+            self.forget(number);
         }
+    }
+
+    /// Another one is entered next.
+    fn forget_last(&mut self) {
+        if let Some(last) = self.last.take().filter(|last| self.known[*last].all == 0) {
+            self.forget(last);
+        }
+    }
+
+    fn forget(&mut self, number: usize) {
+        self.numbers.remove(&self.known[number].name);
+        self.unused.push(number);
     }
 }
 

@@ -43,8 +43,15 @@ struct Acknowledgements {
     /// For the lines about those: other faults are not to be silenced by them.
     gate: LogGate,
     next: mpsc::UnboundedSender<Box<Outgoing>>,
-    /// The reply topics that have taken a reply. There are no more of them than the cluster has.
-    written: Mutex<HashSet<Arc<str>>>,
+    written: Mutex<Written>,
+}
+
+/// The reply topics that have taken a reply. There are no more of them than the cluster has.
+#[derive(Default)]
+struct Written {
+    all: HashSet<Arc<str>>,
+    /// The last one: most replies go where the one before went, and need not be looked up.
+    last: Option<Arc<str>>,
 }
 
 /// Its length is bounded by `max_outstanding`: all that is in it is outstanding.
@@ -248,22 +255,34 @@ impl Acknowledgements {
 
     fn note_written(&self, outgoing: &Outgoing) {
         if let Some(reply) = outgoing.reply.as_ref().filter(|_| outgoing.is_at_reply()) {
-            let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-            if !written.contains(&reply.to.reply_to.topic) {
-                written.insert(Arc::clone(&reply.to.reply_to.topic));
-            }
+            self.written
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .note(&reply.to.reply_to.topic);
         }
     }
 
     fn wrote(&self, reply: &Reply) -> bool {
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        written.contains(&reply.to.reply_to.topic)
+        written.all.contains(&reply.to.reply_to.topic)
     }
 
     /// After a while.
     fn send_again(&self, outgoing: Box<Outgoing>) {
         // The channel is closed only when the replier is gone, and its duties with it.
         let _ = self.again.send(outgoing);
+    }
+}
+
+impl Written {
+    fn note(&mut self, topic: &Arc<str>) {
+        if self.last.as_ref().is_some_and(|last| Arc::ptr_eq(last, topic)) {
+            return;
+        }
+        if !self.all.contains(topic) {
+            self.all.insert(Arc::clone(topic));
+        }
+        self.last = Some(Arc::clone(topic));
     }
 }
 

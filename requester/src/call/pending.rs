@@ -230,7 +230,7 @@ impl Entry {
     /// The entry has left the table: there is nothing to cancel any more.
     pub(crate) fn release(mut self) -> (CorrelationId, Name) {
         self.armed = false;
-        (self.id(), self.topic.clone())
+        (self.id(), std::mem::replace(&mut self.topic, Name::from("")))
     }
 }
 
