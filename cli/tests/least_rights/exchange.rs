@@ -16,8 +16,12 @@ use tokio_util::sync::CancellationToken;
 use crate::journal::Journal;
 use crate::{PASSWORD, TOPIC};
 
-/// How long each part may take, and so each that is broken does.
-const PATIENCE: Duration = Duration::from_secs(6);
+/// How long each part may take that goes through.
+pub(crate) const WELL: Duration = Duration::from_secs(60);
+/// How long each part is given that is to break, and so takes.
+pub(crate) const BROKEN: Duration = Duration::from_secs(6);
+/// How long a replier may take to end.
+const END: Duration = Duration::from_secs(30);
 
 /// What is run, again and again.
 pub(crate) struct Exchange<'a> {
@@ -26,8 +30,8 @@ pub(crate) struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    /// An error says what broke and, behind a colon, why.
-    pub(crate) async fn run(&self) -> Result<(), String> {
+    /// An error says what broke and, behind a colon, why. No part may take longer than `patience`.
+    pub(crate) async fn run(&self, patience: Duration) -> Result<(), String> {
         let stop = CancellationToken::new();
         let (told, mut ready) = watch::channel(false);
         let mut settings = self.settings.replier.clone();
@@ -37,7 +41,7 @@ impl Exchange<'_> {
             .service(router())
             .on_ready(move |is| _ = told.send(is));
         let replier = tokio::spawn(builder.run(stop.clone().cancelled_owned()));
-        let became = tokio::time::timeout(PATIENCE, ready.wait_for(|is| *is)).await;
+        let became = tokio::time::timeout(patience, ready.wait_for(|is| *is)).await;
         // What it returns holds up whoever tells next, so none of it is kept.
         let (started, gone) = (matches!(became, Ok(Ok(_))), matches!(became, Ok(Err(_))));
         drop(became);
@@ -48,11 +52,11 @@ impl Exchange<'_> {
             });
         }
         let asked = match started {
-            true => self.ask().await,
+            true => self.ask(patience).await,
             false => Err("the replier does not get ready".to_owned()),
         };
         stop.cancel();
-        let ended = tokio::time::timeout(PATIENCE * 5, replier).await;
+        let ended = tokio::time::timeout(END, replier).await;
         let Ok(ended) = ended else {
             panic!("a replier does not end; {asked:?}; {}", Journal::all());
         };
@@ -61,7 +65,7 @@ impl Exchange<'_> {
             .and_then(|()| ended.map_err(|error| format!("the replier does not end well: {error}")))
     }
 
-    async fn ask(&self) -> Result<(), String> {
+    async fn ask(&self, patience: Duration) -> Result<(), String> {
         let metrics = RequesterMetrics::new();
         let requester = Requester::builder(self.user("requester"))
             .settings(self.settings.requester.clone())
@@ -71,7 +75,7 @@ impl Exchange<'_> {
             .await
             .map_err(|error| format!("the requester does not start: {error}"))?;
         let ask = |payload: &'static str| {
-            requester.ask(RawRequest::new(TOPIC, payload)).timeout(PATIENCE).send()
+            requester.ask(RawRequest::new(TOPIC, payload)).timeout(patience).send()
         };
         ask("well").await.map_err(|error| format!("a call fails: {error}"))?;
         if !self.settings.replier.retry.delays.is_empty() {
@@ -82,7 +86,7 @@ impl Exchange<'_> {
         if failed.status().is_none() {
             return Err(format!("a call that fails is not answered: {failed}"));
         }
-        let by = Instant::now() + PATIENCE;
+        let by = Instant::now() + patience;
         while metrics.leased_partitions.get() == 0 {
             if Instant::now() > by {
                 return Err("the requester leases no partition of its own".to_owned());

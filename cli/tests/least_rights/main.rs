@@ -9,7 +9,7 @@ mod printed;
 use antiphon::config::{DedupeStore, Settings};
 use antiphon_testkit::{Operation, Resource, Right, Scram, SecuredKafka};
 
-use self::exchange::Exchange;
+use self::exchange::{BROKEN, Exchange, WELL};
 use self::journal::Journal;
 
 const TOPIC: &str = "quotes";
@@ -42,13 +42,13 @@ async fn rows(kafka: &SecuredKafka, settings: &Settings, mode: &str) -> Vec<Stri
         kafka.grant(right).unwrap();
     }
     let exchange = Exchange { kafka, settings };
-    exchange.run().await.expect("with all rights everything goes through");
+    exchange.run(WELL).await.expect("with all rights everything goes through");
     let mut rows = Vec::new();
     for right in &rights {
         Journal::clear();
         println!("without {}", named(right));
         kafka.revoke(right).unwrap();
-        let broke = exchange.run().await;
+        let broke = exchange.run(BROKEN).await;
         kafka.grant(right).unwrap();
         let Err(broke) = broke else { panic!("{mode}: {} is not needed", named(right)) };
         let told = Journal::about_rights(kind(right));
@@ -62,7 +62,7 @@ async fn rows(kafka: &SecuredKafka, settings: &Settings, mode: &str) -> Vec<Stri
         );
         rows.push(format!("| {mode} | {} | {broke} | {told} |", named(right)));
     }
-    exchange.run().await.expect("given back, everything goes through again");
+    exchange.run(WELL).await.expect("given back, everything goes through again");
     for right in &rights {
         kafka.revoke(right).unwrap();
     }
