@@ -51,6 +51,11 @@ impl Member {
         Self { joining, current, due: None, back_off: BACK_OFF.0, former: None, returned: false }
     }
 
+    /// The topics that it reads.
+    pub(crate) fn topics(&self) -> Vec<String> {
+        self.joining.read()
+    }
+
     /// The consumer is of no more use: what it held is lost to it, and another is to take its place
     /// after a while. What runs goes on to its reply, as after any loss.
     pub(crate) fn leave(&mut self, consumer: &Arc<Consumer>) {

@@ -89,7 +89,8 @@ impl Intake {
     /// the drain time; they will be handled again elsewhere.
     pub(crate) fn run(mut self, stop: &Stop) -> Result<usize, KafkaError> {
         let flow = Flow::new(&self.settings);
-        let ends = Asking::begin(Arc::clone(&self.consumer), self.reader.log_ends());
+        let (current, topics) = (self.member.current.clone(), self.member.topics());
+        let ends = Asking::begin(current, topics, self.reader.log_ends());
         let mut course = Course { flow, ends, parked: Parked::new(), partitions: 0, crowded: None };
         let mut stored = Instant::now();
         while !stop.drain.load(Ordering::Relaxed) {
