@@ -77,6 +77,11 @@ pub(crate) fn run(options: &Options) -> Outcome {
     rows.retain(|row| options.rows.is_empty() || options.rows.iter().any(|wanted| row.is(wanted)));
     let scratch = tempfile::tempdir()?;
     let folder = options.out.clone().unwrap_or_else(|| scratch.path().to_owned());
+    if let Some(there) = rows.iter().map(|row| folder.join(topic(row))).find(|there| there.exists())
+    {
+        let there = there.display();
+        return Err(format!("--out: {there} is there already; remove it, or name another").into());
+    }
     eprintln!("chaos: three brokers start");
     let ground = Ground::start(options.settings, &rows)?;
     println!(
@@ -151,6 +156,11 @@ pub(crate) fn run(options: &Options) -> Outcome {
     }
 }
 
+/// The request topic of a row, and the name of its folder.
+fn topic(row: &Row) -> String {
+    format!("chaos-{}", row.id())
+}
+
 fn perform(row: &Row, ground: &Ground, folder: &Path, long: bool) -> Outcome<Verdict> {
     let broker = &ground.broker;
     for node in 1..=3 {
@@ -159,7 +169,7 @@ fn perform(row: &Row, ground: &Ground, folder: &Path, long: bool) -> Outcome<Ver
             broker.restart(node)?;
         }
     }
-    let topic = format!("chaos-{}", row.id());
+    let topic = topic(row);
     let folder = folder.join(&topic);
     fs::create_dir_all(&folder)?;
     broker.create_topic_with(&TopicSpec::new(&topic).partitions(PARTITIONS))?;

@@ -303,6 +303,9 @@ impl Looking {
         let replies = self.replies.ends(&self.impatient, limit);
         let (Some(requests), Some(replies)) = (self.requests.ends(&self.asker, limit), replies)
         else {
+            // The same goes for those who are asked where the logs end.
+            self.asker = client(&self.bootstrap, &group)?;
+            self.impatient = impatient(&self.bootstrap)?;
             return Ok(false);
         };
         let began = Instant::now();

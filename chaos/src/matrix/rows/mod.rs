@@ -23,7 +23,7 @@ pub(super) const UNTESTED: &[(&str, &str)] = &[
     ("19", "the specification has no row of this number"),
     ("31-32", "Antiphon has no client of a schema registry"),
     ("42", "needs a secured cluster: tests/it/kafka/secured/revoked.rs"),
-    ("43-44", "need a secured cluster: tests/it/kafka/secured, all but an expired certificate"),
+    ("43-44", "need a secured cluster: tests/it/kafka/secured"),
     ("49", "needs a secured cluster: tests/it/kafka/secured/unwritable.rs"),
     ("46", "the specification has no row of this number"),
 ];

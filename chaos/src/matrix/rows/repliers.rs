@@ -36,7 +36,7 @@ fn one_effect(limits: &mut Limits) {
 }
 
 /// Two minutes as the specification has it, or a fair part of that.
-fn storm(stage: &mut Stage<'_>) -> Outcome {
+pub(super) fn storm(stage: &mut Stage<'_>) -> Outcome {
     for _ in 0..if stage.is_long { 30 } else { 5 } {
         stage.add_replier()?;
         sleep(Duration::from_secs(2));
