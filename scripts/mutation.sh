@@ -42,15 +42,17 @@ modules=(
 
 count() { [ -f "$1" ] && wc -l <"$1" || echo 0; }
 
+# Dependencies are built once for all modules. Nobody debugs what is built, and each change is linked.
+export CARGO_TARGET_DIR=$PWD/$out/build CARGO_INCREMENTAL=1 CARGO_PROFILE_DEV_DEBUG=false
+
 failed=0
 for module in "${modules[@]}"; do
     read -r name package tests file <<<"$module"
     if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then
         continue
     fi
-    # In a copy of the tree, so that whatever happens the code here is as it was. Its dependencies are
-    # built once for all modules.
-    CARGO_INCREMENTAL=1 CARGO_TARGET_DIR="$PWD/$out/build" "$tool" mutants --package "antiphon-$package" --file "$file" \
+    # In a copy of the tree, so that whatever happens the code here is as it was.
+    "$tool" mutants --package "antiphon-$package" --file "$file" \
         --all-features --jobs "$jobs" --timeout 120 --no-shuffle --output "$out/$name" \
         -- --locked --lib -- "$tests" >"$out-$name.log" 2>&1 && ended=0 || ended=$?
     results="$out/$name/mutants.out"
