@@ -16,28 +16,28 @@ if [ "$("$tool" mutants --version 2>/dev/null)" != "cargo-mutants $version" ]; t
     cargo install --quiet --locked --debug --root target/tools --version "$version" cargo-mutants
 fi
 
-# A name; the package; the filter of the unit tests; the files. The most important ones come first.
+# A name; the package, all of whose unit tests may notice; the files. The most important ones come first.
 modules=(
-    "envelope common envelope common/src/envelope.rs"
-    "integrity common integrity common/src/integrity.rs"
-    "window replier dedupe replier/src/dedupe/window.rs"
-    "watermark replier intake replier/src/intake/watermark.rs"
-    "gaps replier intake replier/src/intake/gaps.rs"
-    "flow replier intake replier/src/intake/flow.rs"
-    "reply-to replier intake replier/src/intake/reply_to.rs"
-    "schedule replier lane replier/src/lane/schedule.rs"
-    "in-flight requester table requester/src/table/in_flight.rs"
-    "budget requester table requester/src/table/budget.rs"
-    "slab requester table requester/src/table/slab.rs"
-    "wheel requester table requester/src/table/wheel.rs"
-    "adaptive requester table requester/src/table/adaptive.rs"
-    "choice requester routing requester/src/routing/choice.rs"
-    "retiring requester routing requester/src/routing/retiring.rs"
-    "attempts requester attempts requester/src/attempts/*.rs"
-    "wire common wire common/src/wire/*.rs"
-    "id common id common/src/id.rs"
-    "deadline common deadline common/src/deadline.rs"
-    "pace common kafka::pace common/src/kafka/pace.rs"
+    "envelope common common/src/envelope.rs"
+    "integrity common common/src/integrity.rs"
+    "window replier replier/src/dedupe/window.rs"
+    "watermark replier replier/src/intake/watermark.rs"
+    "gaps replier replier/src/intake/gaps.rs"
+    "flow replier replier/src/intake/flow.rs"
+    "reply-to replier replier/src/intake/reply_to.rs"
+    "schedule replier replier/src/lane/schedule.rs"
+    "in-flight requester requester/src/table/in_flight.rs"
+    "budget requester requester/src/table/budget.rs"
+    "slab requester requester/src/table/slab.rs"
+    "wheel requester requester/src/table/wheel.rs"
+    "adaptive requester requester/src/table/adaptive.rs"
+    "choice requester requester/src/routing/choice.rs"
+    "retiring requester requester/src/routing/retiring.rs"
+    "attempts requester requester/src/attempts/*.rs"
+    "wire common common/src/wire/*.rs"
+    "id common common/src/id.rs"
+    "deadline common common/src/deadline.rs"
+    "pace common common/src/kafka/pace.rs"
 )
 
 count() { [ -f "$1" ] && wc -l <"$1" || echo 0; }
@@ -47,14 +47,15 @@ export CARGO_TARGET_DIR=$PWD/$out/build CARGO_INCREMENTAL=1 CARGO_PROFILE_DEV_DE
 
 failed=0
 for module in "${modules[@]}"; do
-    read -r name package tests file <<<"$module"
+    read -r name package file <<<"$module"
     if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then
         continue
     fi
-    # In a copy of the tree, so that whatever happens the code here is as it was.
+    # In a copy of the tree, so that whatever happens the code here is as it was. What a `Debug` form shows
+    # is nothing that is promised, but for secrets, which have tests of their own.
     "$tool" mutants --package "antiphon-$package" --file "$file" \
         --all-features --jobs "$jobs" --timeout 120 --no-shuffle --output "$out/$name" \
-        -- --locked --lib -- "$tests" >"$out-$name.log" 2>&1 && ended=0 || ended=$?
+        --exclude-re 'fmt::Debug' -- --locked --lib >"$out-$name.log" 2>&1 && ended=0 || ended=$?
     results="$out/$name/mutants.out"
     caught=$(($(count "$results/caught.txt") + $(count "$results/timeout.txt")))
     missed=$(count "$results/missed.txt")
