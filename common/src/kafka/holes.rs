@@ -8,6 +8,7 @@
 //! thread of its own: it reads one partition at a time, and asks for one offset after the other until
 //! one can be read. What lies behind a hole is so never lost, however long that takes.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +16,7 @@ use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -24,6 +25,8 @@ use crate::config::KafkaSettings;
 
 /// How long the answer to one question may take.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How long the client may take to set its position, which needs no broker.
+const SEEK: Duration = Duration::from_secs(1);
 /// The most offsets that are tried in one look, so that what is known is made use of.
 const AT_ONCE: usize = 10_000;
 /// How long one look goes on, for the same reason.
@@ -50,6 +53,34 @@ pub struct Hole {
     /// The first of them is the one that was to be read next. None of them is behind the next record
     /// that can be read.
     pub offsets: Range<i64>,
+}
+
+impl Hole {
+    /// How many offsets there are in it.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        u64::try_from(self.offsets.end - self.offsets.start).unwrap_or_default()
+    }
+
+    /// Lets a consumer go on behind it.
+    ///
+    /// # Errors
+    /// If the consumer does not have the partition any more.
+    pub fn step_over<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>) -> KafkaResult<()> {
+        consumer.seek(&self.topic, self.partition, Offset::Offset(self.offsets.end), SEEK)
+    }
+}
+
+impl fmt::Display for Hole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { topic, partition, offsets: Range { start, end } } = self;
+        write!(
+            f,
+            "offsets {start} to {} of {topic} [{partition}], which grow beyond \
+             `receive.message.max.bytes`",
+            end - 1
+        )
+    }
 }
 
 /// Looks for holes when told to. Until then it costs nothing.

@@ -64,7 +64,7 @@ pub(crate) fn left(written: Written, now: u64, age: impl FnOnce() -> Option<Age>
     }
 }
 
-/// Where the logs of the partitions that are held ended, and when that was asked for.
+/// Where the logs of the topics' partitions ended, those of other repliers too, and when that was asked.
 #[derive(Debug, Default)]
 pub(crate) struct LogEnds {
     partitions: Mutex<HashMap<String, HashMap<i32, Ends>>>,
@@ -83,7 +83,7 @@ struct End {
 }
 
 impl LogEnds {
-    /// Remembers the ends of all partitions that are held, and forgets those of others.
+    /// Remembers the ends of all partitions that were asked for, and forgets those of others.
     pub(crate) fn tell<'a>(
         &self,
         asked: Instant,

@@ -1,16 +1,10 @@
 //! Steps over batches of requests that cannot be unpacked: they are refused, and the partition goes on.
 
-use std::time::Duration;
-
 use antiphon_common::kafka::{Hole, Suspect};
 use rdkafka::consumer::Consumer as _;
-use rdkafka::topic_partition_list::Offset;
 
 use crate::intake::assignment::Assignment;
 use crate::intake::member::Consumer;
-
-/// How long the client may take to set its position, which needs no broker.
-const SEEK: Duration = Duration::from_secs(1);
 
 /// The partitions that are held, of which one cannot be read.
 pub(crate) fn suspects(assignment: &Assignment) -> Vec<Suspect> {
@@ -33,8 +27,7 @@ pub(crate) fn step_over(consumer: &Consumer, hole: &Hole) -> u64 {
     if tracker.expected().is_some_and(|next| next != hole.offsets.start) {
         return 0;
     }
-    let end = Offset::Offset(hole.offsets.end);
-    if let Err(error) = consumer.seek(&hole.topic, hole.partition, end, SEEK) {
+    if let Err(error) = hole.step_over(consumer) {
         assignment.observer.warn("cannot step over a batch that cannot be unpacked", &error);
         return 0;
     }
@@ -42,13 +35,6 @@ pub(crate) fn step_over(consumer: &Consumer, hole: &Hole) -> u64 {
     if let Some(last) = tracker.take(hole.offsets.end - 1) {
         last.complete();
     }
-    let what = format!(
-        "offsets {} to {} of {} [{}], which grow beyond `receive.message.max.bytes`",
-        hole.offsets.start,
-        hole.offsets.end - 1,
-        hole.topic,
-        hole.partition
-    );
-    assignment.observer.warn("rejected requests that cannot be unpacked", &what);
-    u64::try_from(hole.offsets.end - hole.offsets.start).unwrap_or_default()
+    assignment.observer.warn("rejected requests that cannot be unpacked", hole);
+    hole.count()
 }

@@ -1,6 +1,5 @@
 //! The reply reader: one thread that reads the reply topic and completes calls.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -12,7 +11,6 @@ use prometheus::IntGauge;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::topic_partition_list::Offset;
 
 use super::delivery::Delivery;
 use super::inbox::Inbox;
@@ -29,8 +27,6 @@ const POLL: Duration = Duration::from_millis(100);
 const BATCH: usize = 256;
 /// How often it is looked whether the reply topic may be read again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long the client may take to set its position, which needs no broker.
-const SEEK: Duration = Duration::from_secs(1);
 /// How long one look may take.
 const LOOK_FOR: Duration = Duration::from_millis(500);
 
@@ -180,26 +176,17 @@ impl Reader {
     /// Steps over batches that cannot be unpacked. Calls whose replies are in there time out.
     fn step_over_holes(&mut self) {
         for hole in self.holes.take() {
-            let Range { start, end } = hole.offsets;
             // What was read since the look began could be read.
-            if !self.inbox.starts(None).contains(&(hole.partition, start)) {
+            if !self.inbox.starts(None).contains(&(hole.partition, hole.offsets.start)) {
                 continue;
             }
-            let (consumer, offset) = (self.partitions.consumer(), Offset::Offset(end));
-            if let Err(error) = consumer.seek(&hole.topic, hole.partition, offset, SEEK) {
+            if let Err(error) = hole.step_over(self.partitions.consumer()) {
                 self.partitions.observer().warn("cannot step over a batch", &error);
                 continue;
             }
-            self.inbox.read_up_to([(hole.partition, end)]);
-            let count = u64::try_from(end - start).unwrap_or_default();
-            self.calls.metrics().malformed_replies.inc_by(count);
-            let what = format!(
-                "offsets {start} to {} of {} [{}], which grow beyond `receive.message.max.bytes`",
-                end - 1,
-                hole.topic,
-                hole.partition
-            );
-            self.partitions.observer().warn("skipped replies that cannot be unpacked", &what);
+            self.inbox.read_up_to([(hole.partition, hole.offsets.end)]);
+            self.calls.metrics().malformed_replies.inc_by(hole.count());
+            self.partitions.observer().warn("skipped replies that cannot be unpacked", &hole);
         }
     }
 

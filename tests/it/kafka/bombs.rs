@@ -7,18 +7,16 @@ use antiphon_testkit::TopicSpec;
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::support::asking::requester;
-use crate::support::bombs::bomb;
-use crate::support::brokers::{kafka, settings, topics};
+use crate::support::bombs::{bomb, careful};
+use crate::support::brokers::{kafka, topics};
 use crate::support::replying::{echo, run};
 use crate::support::waiting::{LIMIT, bounded};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bomb_that_a_broker_takes_is_stepped_over() {
     let (quotes, replies) = topics("bombs", 1);
-    let careful = settings(kafka())
-        .property("fetch.max.bytes", "2000000")
-        .property("receive.message.max.bytes", "4000000");
-    let replier = run(Replier::builder(careful).group("bombs").service(echo(&quotes))).await;
+    let replier =
+        run(Replier::builder(careful(kafka())).group("bombs").service(echo(&quotes))).await;
     let (requester, _) = requester(kafka(), &replies).await;
     assert_eq!(bomb(kafka(), &quotes, "zstd", 12), None, "the broker takes it");
     let behind = requester.ask(RawRequest::new(quotes, "behind it")).timeout(LIMIT).send();

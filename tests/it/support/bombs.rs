@@ -2,13 +2,14 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use antiphon::config::KafkaSettings;
 use antiphon_testkit::TestBroker;
 use rdkafka::ClientContext;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
-use super::brokers::client;
+use super::brokers::{client, settings};
 use super::waiting::LIMIT;
 
 const MEGABYTE: usize = 1 << 20;
@@ -57,4 +58,11 @@ pub(crate) fn bomb(
     assert_eq!(reports.len(), records, "all are reported");
     assert!(reports.iter().all(|report| *report == reports[0]), "it was one batch");
     reports[0]
+}
+
+/// A client that unpacks no more than 4 MB.
+pub(crate) fn careful(broker: &TestBroker) -> KafkaSettings {
+    settings(broker)
+        .property("fetch.max.bytes", "2000000")
+        .property("receive.message.max.bytes", "4000000")
 }

@@ -3,26 +3,17 @@
 //! lies behind it is not lost.
 
 use antiphon::Replier;
-use antiphon::config::KafkaSettings;
 use antiphon::requester::RawRequest;
-use antiphon_testkit::TestBroker;
 
 use crate::support::asking::{build, requester};
-use crate::support::bombs::bomb;
-use crate::support::brokers::{QUOTES, REPLIES, embedded, settings};
+use crate::support::bombs::{bomb, careful};
+use crate::support::brokers::{QUOTES, REPLIES, embedded};
 use crate::support::records::{committed, ends};
 use crate::support::replying::{echo, run, start};
 use crate::support::waiting::{LIMIT, bounded, eventually};
 
 /// Records of a bomb, of a megabyte each.
 const RECORDS: usize = 12;
-
-/// A client that unpacks no more than 4 MB.
-fn careful(broker: &TestBroker) -> KafkaSettings {
-    settings(broker)
-        .property("fetch.max.bytes", "2000000")
-        .property("receive.message.max.bytes", "4000000")
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_that_grow_beyond_the_limit_are_stepped_over_and_no_others() {
