@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use antiphon::blocking::on_own_thread;
 use antiphon::config::{KafkaSettings, Settings};
-use antiphon::kafka::{create_topics, delete_topics};
+use antiphon::kafka::{create_topics, delete_topics, watermarks};
 use antiphon::metrics::RequesterMetrics;
 use antiphon::requester::{Name, RawRequest, Reply};
 use antiphon::{CallError, InstanceId, Requester};
 use antiphon_testkit::TestBroker;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 
 use crate::commands::demo_repliers::{Repliers, expected};
@@ -178,7 +178,7 @@ impl DemoTopics {
             let consumer: BaseConsumer = config.create()?;
             (0..partitions).try_fold(0, |sum, partition| {
                 // The topic is new, so its end is the number of replies, kept or not.
-                let (_, end) = consumer.fetch_watermarks(&topic, partition, START)?;
+                let (_, end) = watermarks(&consumer, &topic, partition, START)?;
                 Ok::<_, KafkaError>(sum + u64::try_from(end).unwrap_or(0))
             })
         });

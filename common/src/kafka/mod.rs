@@ -10,6 +10,7 @@ mod observer;
 mod pace;
 mod paced;
 mod topics;
+mod watermarks;
 
 pub use cause::Cause;
 pub use close::close_behind;
@@ -23,3 +24,4 @@ pub use manage::{ManageError, WantedTopic, create_topics, delete_topics, ensure_
 pub use observer::Observer;
 pub use paced::PacedProducer;
 pub use topics::{TopicError, look_up, partition_count};
+pub use watermarks::watermarks;

@@ -1,11 +1,13 @@
 //! Looks up topics without creating them.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::watermarks::{AGAIN, has_no_leader};
 use super::{Login, Observer};
 use crate::blocking::on_own_thread;
 use crate::config::KafkaSettings;
@@ -90,12 +92,31 @@ pub(super) fn explained_count(
 
 /// The number of partitions of `topic`.
 ///
-/// Blocks for at most `timeout`. Ask with a consumer's client: a producer's lookup may make a
-/// broker create the topic.
+/// Blocks for at most `timeout`; a topic that has just been made is asked about again until it has
+/// leaders. Ask with a consumer's client: a producer's lookup may make a broker create the topic.
 ///
 /// # Errors
 /// [`TopicError`] if the topic is not there, not visible, or nobody answers.
 pub fn partition_count<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<i32, TopicError> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match count_now(client, topic, left) {
+            Err(TopicError::Unreachable { source, .. })
+                if has_no_leader(&source) && left > AGAIN =>
+            {
+                thread::sleep(AGAIN);
+            }
+            counted => return counted,
+        }
+    }
+}
+
+fn count_now<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
     timeout: Duration,

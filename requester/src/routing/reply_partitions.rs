@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use antiphon_common::InstanceId;
 use antiphon_common::config::{KafkaSettings, ReplyPartition};
-use antiphon_common::kafka::{Login, Observer, partition_count};
+use antiphon_common::kafka::{Login, Observer, partition_count, watermarks};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -71,8 +71,7 @@ impl ReplyPartitions {
         let partitions = chosen.map_or(0..count, |chosen| chosen..chosen + 1);
         let mut starts = Vec::new();
         for partition in partitions {
-            let (_, high) = consumer
-                .fetch_watermarks(topic, partition, left())
+            let (_, high) = watermarks(&consumer, topic, partition, left())
                 .map_err(|e| BuildError::Position(e, observer.cause().phrase()))?;
             starts.push((partition, high));
         }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use antiphon::config::KafkaSettings;
-use antiphon::kafka::{Observer, partition_count};
+use antiphon::kafka::{Observer, partition_count, watermarks};
 use indicatif::{ProgressBar, ProgressStyle};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -69,7 +69,7 @@ pub(super) async fn open(kafka: &KafkaSettings, topic: &str) -> Result<Opened, F
         let mut spans = Spans::new();
         for partition in 0..count {
             let (low, high) =
-                consumer.fetch_watermarks(&topic, partition, START).map_err(|e| told(&e))?;
+                watermarks(&consumer, &topic, partition, START).map_err(|e| told(&e))?;
             spans.insert(partition, Span { low, high });
         }
         Ok(Opened { spans, consumer, topic })
