@@ -1,7 +1,7 @@
 //! A run: in each round every contender has its turn, alone, with new processes.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use antiphon_testkit::TestBroker;
 use clap::Args;
@@ -13,6 +13,10 @@ use crate::peers::Peers;
 use crate::results::{Machine, Results};
 use crate::suite::{Cell, Choice};
 use crate::turn::{Stage, Turn};
+
+/// How long a broker works before anything counts, in measurements: its virtual machine compiles what
+/// it runs, and takes most of the processors meanwhile.
+const BROKER_WARM_UP: f64 = 20.0;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -92,7 +96,11 @@ impl Progress {
     pub(crate) fn warm_up(&self, stage: &Stage<'_>) {
         if let Some(&contender) = stage.cell.contenders.first() {
             eprintln!("{} broker(s): warming up", stage.cell.brokers);
-            Turn { stage, contender, round: usize::MAX }.take(&mut Results::default());
+            let length = Duration::from_secs_f64(stage.cell.seconds * BROKER_WARM_UP);
+            let started = Instant::now();
+            while started.elapsed() < length {
+                Turn { stage, contender, round: usize::MAX }.take(&mut Results::default());
+            }
         }
     }
 

@@ -16,9 +16,9 @@ use crate::support::waiting::eventually;
 async fn the_deadline_is_that_of_the_whole_stream() {
     let broker = embedded(1);
     let (requester, metrics) = requester(&broker, REPLIES).await;
-    let ask = || requester.ask(RawRequest::new(QUOTES, "?")).timeout(Duration::from_millis(500));
-    let (mut begun, mut silent) = (ask().stream(), ask().stream());
+    let ask = || requester.ask(RawRequest::new(QUOTES, "?")).timeout(Duration::from_secs(3));
     let mut forger = Forger::connect(&broker);
+    let (mut begun, mut silent) = (ask().stream(), ask().stream());
     (0..3).for_each(|seq| forger.send(&item(begun.correlation_id().unwrap(), seq), REPLIES, 0));
     // Not even a stream that nobody looks at stays longer.
     let unread = ask().stream();
@@ -47,10 +47,10 @@ async fn an_item_that_never_comes_is_a_gap_at_the_deadline() {
         (&[1, 5], Some(6), 0, (0, 1)),
     ];
     for (sent, last, good, between) in cases {
-        let ask = requester.ask(RawRequest::new(QUOTES, "?"));
-        let mut replies = ask.timeout(Duration::from_millis(400)).stream();
-        let id = replies.correlation_id().unwrap();
         let mut forger = Forger::connect(&broker);
+        let ask = requester.ask(RawRequest::new(QUOTES, "?"));
+        let mut replies = ask.timeout(Duration::from_secs(2)).stream();
+        let id = replies.correlation_id().unwrap();
         let records = sent.iter().map(|seq| item(id, *seq)).chain(last.map(|last| end(id, last)));
         records.for_each(|record| forger.send(&record, REPLIES, 0));
         let (taken, error) = take_all(&mut replies).await;
