@@ -8,7 +8,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
-all_suites=(unit model doc corpus common derive admin testkit simulation it examples cli interop tidy deploy chaos)
+all_suites=(unit model doc corpus common derive admin testkit simulation it examples cli interop tidy deploy chaos instructions)
 logs=target/test-logs
 # Seconds after which a suite is taken to hang; no suite takes a tenth of it without a build.
 limit=${SUITE_TIMEOUT:-1500}
@@ -53,6 +53,10 @@ run_suite() {
             timeout --kill-after=30 "$limit" scripts/chaos.sh --rows 11,12,16,36
             return
             ;;
+        instructions)
+            timeout --kill-after=30 "$limit" scripts/instructions.sh
+            return
+            ;;
         deploy)
             timeout --kill-after=30 "$limit" scripts/check-deploy.sh
             return
@@ -61,7 +65,7 @@ run_suite() {
     timeout --kill-after=30 "$limit" cargo test "${workspace[@]}" --no-fail-fast "${selection[@]}"
 }
 
-# Reads a log and prints "PASSED FAILED", from the closing lines of cargo test, check-deploy.sh and chaos.sh.
+# Reads a log and prints "PASSED FAILED", from the closing lines of cargo test and of the other scripts.
 count() {
     awk '/^test result: / { passed += $4; failed += $6 }
          /^[0-9]+ passed, [0-9]+ failed$/ { passed += $1; failed += $3 }
