@@ -28,6 +28,26 @@ fn a_reply_is_found_until_its_time_is_over() {
     assert_eq!(window.begin(Identity::numbered(1), just_before), Found::Ended(reply(3)));
     assert_eq!(window.begin(Identity::numbered(1), now + WINDOW), Found::New);
     assert_eq!((window.len(), window.bytes), (0, 0));
+
+    run(&mut window, 2, reply(3), now);
+    assert_eq!(window.begin(Identity::numbered(3), now + WINDOW), Found::New);
+    assert_eq!((window.len(), window.bytes), (0, 0), "nobody asked for it");
+}
+
+#[test]
+fn one_that_came_later_may_be_over_earlier() {
+    let now = Instant::now();
+    let mut window = Window::<u32>::new(limits(10, 10_000));
+    window.restore(Identity::numbered(1), reply(1), now + WINDOW, now);
+    let until = now + WINDOW / 2;
+    for number in 2..=3 {
+        window.restore(Identity::numbered(number), reply(1), until, now);
+    }
+    let just_before = until - Duration::from_nanos(1);
+    assert_eq!(window.begin(Identity::numbered(2), just_before), Found::Ended(reply(1)));
+    assert_eq!(window.begin(Identity::numbered(2), until), Found::New);
+    let later = until + Duration::from_nanos(1);
+    assert_eq!(window.begin(Identity::numbered(3), later), Found::New);
 }
 
 #[test]
@@ -45,7 +65,9 @@ fn the_oldest_goes_first_by_count_and_by_bytes() {
         run(&mut window, number, reply(100), now);
     }
     assert_eq!(window.begin(Identity::numbered(1), now), Found::New);
-    assert_eq!(window.begin(Identity::numbered(3), now), Found::Ended(reply(100)));
+    for number in 2..=3 {
+        assert_eq!(window.begin(Identity::numbered(number), now), Found::Ended(reply(100)));
+    }
 }
 
 #[test]
@@ -81,11 +103,57 @@ fn those_who_wait_are_told_or_run_one_after_the_other() {
 fn void_places_do_not_add_up() {
     let now = Instant::now();
     let mut window = Window::<u32>::new(limits(10, 10_000));
+    // The oldest stays, so that the places of the other are in the midst.
+    run(&mut window, 0, reply(1), now);
     for _ in 0..10_000 {
         window.restore(Identity::numbered(1), reply(1), now + WINDOW, now);
+        assert!(window.order.len() <= 70, "{}", window.order.len());
     }
-    assert_eq!(window.len(), 1);
-    assert!(window.order.len() <= 70, "{}", window.order.len());
+    assert_eq!(window.len(), 2);
+
+    let mut window = Window::<u32>::new(limits(1000, 1_000_000));
+    for number in 0..200 {
+        run(&mut window, number, Kept::Claim, now);
+    }
+    for number in 1..200 {
+        window.forget(&Identity::numbered(number));
+    }
+    assert_eq!(window.begin(Identity::numbered(1), now), Found::New);
+    assert_eq!(window.order.len(), 1);
+}
+
+#[test]
+fn void_places_are_cleared_so_seldom_that_each_pays_for_about_one() {
+    let now = Instant::now();
+    let mut window = Window::<u32>::new(limits(1000, 1_000_000));
+    for number in 0..200 {
+        run(&mut window, number, Kept::Claim, now);
+    }
+    let (mut looked_at, restored) = (0, 10_000);
+    for turn in 0..restored {
+        let before = window.order.len();
+        let number = 1 + u8::try_from(turn % 199).expect("fewer than 200");
+        window.restore(Identity::numbered(number), Kept::Claim, now + WINDOW, now);
+        if window.order.len() < before {
+            looked_at += before;
+        }
+    }
+    assert!(looked_at <= 2 * restored, "{looked_at}");
+}
+
+#[test]
+fn what_entries_count_for_is_about_what_they_take() {
+    let now = Instant::now();
+    let mut window = Window::<()>::new(limits(1000, 1_000_000));
+    for number in 0..200 {
+        assert_eq!(window.begin(Identity::numbered(number), now), Found::New);
+        window.finish(Identity::numbered(number), Kept::Claim, now);
+    }
+    // Tables grow by doubling.
+    let taken = window.states.capacity() * size_of::<(Identity, State<()>)>()
+        + window.order.capacity() * size_of::<Place>();
+    let counted = window.bytes;
+    assert!(counted <= taken && taken <= 2 * counted, "{counted} of {taken}");
 }
 
 /// A list, searched from end to end.

@@ -157,9 +157,12 @@ mod tests {
         let mut flow = flow(10, 100);
         assert_eq!(round(&mut flow, 0, &[(1, Some(0)), (2, Some(0))]), [(1, Resume), (2, Resume)]);
         assert_eq!(round(&mut flow, 99, &[(1, Some(4)), (2, Some(4))]), []);
+        assert!(!flow.is_full());
         assert_eq!(round(&mut flow, 100, &[(1, Some(4)), (2, Some(4))]), [(1, Pause), (2, Pause)]);
         assert_eq!(round(&mut flow, 51, &[(1, Some(4)), (2, Some(2))]), []);
+        assert!(flow.is_full());
         assert_eq!(round(&mut flow, 50, &[(1, Some(2)), (2, Some(3))]), [(1, Resume), (2, Resume)]);
+        assert!(!flow.is_full());
     }
 
     #[test]
@@ -167,7 +170,7 @@ mod tests {
         let mut flow = flow(10, 100);
         round(&mut flow, 0, &[(1, Some(0)), (2, Some(0))]);
         assert_eq!(round(&mut flow, 0, &[(1, Some(5)), (2, Some(1))]), [(1, Pause)]);
-        assert_eq!(flow.paused(), 1);
+        assert_eq!((flow.paused(), flow.is_full()), (1, false));
         assert_eq!(round(&mut flow, 0, &[(1, Some(3)), (2, Some(4))]), []);
         assert_eq!(round(&mut flow, 0, &[(1, Some(2)), (2, Some(4))]), [(1, Resume)]);
         // The only one has no share.

@@ -165,6 +165,23 @@ mod tests {
     }
 
     #[test]
+    fn the_last_that_there_is_room_for_is_kept() {
+        // Pairs of two bytes, and one of eighteen, the most there is.
+        let far = 1_i64 << 56;
+        for small in 1100..=1115 {
+            let steps = [vec![(1, 1); small], vec![(far, far)]].concat();
+            let runs = above(0, &steps);
+            let text = encode(0, runs.clone()).expect("something is complete");
+            assert!(text.len() <= MAX_TEXT, "{} with {small}", text.len());
+            let read = decode(0, text.as_bytes());
+            let all = STANDARD_NO_PAD.encode(vec![0; 1 + 2 * small + 18]);
+            let fits = VERSION.len() + all.len() <= MAX_TEXT;
+            assert_eq!(read.len(), if fits { runs.len() } else { small }, "{small}");
+            assert!(runs.starts_with(&read));
+        }
+    }
+
+    #[test]
     fn only_what_is_written_exactly_so_is_read() {
         let text = |bytes: &[u8]| format!("{VERSION}{}", STANDARD_NO_PAD.encode(bytes));
         assert_eq!(decode(5, text(&[5, 1, 2, 3, 1]).as_bytes()), [6..8, 11..12]);

@@ -164,7 +164,18 @@ mod tests {
         ] {
             assert_eq!(policy.check("quotes", topic), Err(why), "{topic:?}");
         }
+        assert_eq!(policy.check("quotes", &"x".repeat(249)), Ok(()), "the longest name there is");
         assert_eq!(policy.check("quotes", &"x".repeat(250)), Err(ReplyRefused::Malformed));
+    }
+
+    #[test]
+    fn it_knows_the_topics_that_requests_arrive_in() {
+        let two = policy(&[]);
+        assert!(two.serves("quotes") && two.serves("orders"));
+        assert!(!two.serves("quotes.replies"));
+        assert!(!two.serves_one_topic());
+        let one = ReplyPolicy::new(&["quotes".into()], &[]).expect("no patterns");
+        assert!(one.serves_one_topic());
     }
 
     #[test]
