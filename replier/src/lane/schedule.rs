@@ -229,7 +229,7 @@ impl<T> Schedule<T> {
 
     /// The class that starts something now; what it starts is first in its rings.
     fn choose_class(&mut self) -> Option<usize> {
-        if self.starts % TURN == TURN - 1 && self.classes.len() > 1 {
+        if self.starts % TURN == TURN - 1 {
             let mut chosen: Option<usize> = None;
             for class in 0..self.classes.len() {
                 let last = self.classes[class].last_start;

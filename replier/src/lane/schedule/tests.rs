@@ -3,6 +3,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::collections::HashSet;
 
 /// A request of the model; its number is its place among all that were pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +123,7 @@ proptest! {
                     };
                     match schedule.next() {
                         Some((request, token)) => {
+                            prop_assert_eq!(token.endpoint(), request.endpoint);
                             prop_assert!(may_start(&request), "{request:?}");
                             waiting.retain(|other| *other != request);
                             running.push((request, token));
@@ -239,4 +241,45 @@ fn urgent_requests_start_first_and_the_others_do_not_starve() {
         schedule.done(token);
     }
     assert_eq!(counts, [5, 5, 150]);
+}
+
+#[test]
+fn of_those_that_never_had_a_turn_the_most_urgent_is_first() {
+    let topic = topic();
+    let mut schedule = Schedule::new(Lane::Unordered, 1, &[0, 5, 9, 0]);
+    for number in 0..40 {
+        for endpoint in 0..3 {
+            push(&mut schedule, &topic, plain(number, 0, endpoint));
+        }
+    }
+    let mut others = Vec::new();
+    for _ in 0..32 {
+        let (request, token) = schedule.next().unwrap();
+        schedule.done(token);
+        others.extend((request.endpoint != 2).then_some(request.endpoint));
+    }
+    assert_eq!(others, [1, 0]);
+}
+
+#[test]
+fn partitions_of_one_number_in_two_topics_are_apart() {
+    let mut schedule = Schedule::new(Lane::ByPartition, 16, &[0, 0]);
+    for (number, topic) in [topic(), "u".into(), topic()].iter().enumerate() {
+        push(&mut schedule, topic, plain(number, 0, 0));
+    }
+    let started: Vec<_> = starts(&mut schedule).iter().map(|(r, _)| r.number).collect();
+    assert_eq!(started, [0, 1]);
+}
+
+/// In a table, chains that are different by any bit of either number have places of their own.
+#[test]
+fn chains_spread() {
+    let spread = BuildHasherDefault::<Mixer>::default();
+    let numbers = || [0].into_iter().chain((0..64).map(|bit| 1_u64 << bit));
+    let hashes: HashSet<_> = (0..100_usize)
+        .flat_map(|partition| numbers().map(move |number| (partition, number)))
+        .map(|chain| spread.hash_one(chain))
+        .collect();
+    assert_eq!(hashes.len(), 100 * 65);
+    assert_ne!(spread.hash_one(*b"ab"), spread.hash_one(*b"ba"));
 }
