@@ -116,8 +116,8 @@ impl<T> InFlight<T> {
         self.remove(key).map(|value| (key, value))
     }
 
-    /// Gives back most of the hash table when an eighth of it is in use. It then stays at a
-    /// quarter or a half, so that a small change makes it neither grow nor shrink again.
+    /// Gives back half of the hash table when less than an eighth of it is in use. That is a quarter
+    /// of what is left, so that a small change makes it neither grow nor shrink again.
     fn shrink(&mut self) {
         let buckets = self.indexes.num_buckets();
         if buckets > MIN_BUCKETS && self.len() < buckets / 8 {

@@ -4,7 +4,7 @@
 
 use super::*;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 const TICK: u64 = 1 << 20;
 const HOUR: u64 = 3_600_000_000_000;
@@ -217,5 +217,39 @@ fn a_burst_does_not_keep_its_memory() {
     assert!(heap_bytes(&table) < full / 50, "{} of {full} bytes are left", heap_bytes(&table));
     for (n, key) in burst.iter().enumerate() {
         assert_eq!(table.remove(*key), (n < 100).then_some(n));
+    }
+}
+
+#[test]
+fn half_of_the_hash_table_is_given_back_when_less_than_an_eighth_is_in_use() {
+    let mut table = InFlight::new();
+    let burst: Vec<_> = keys(3).take(1024 / 8 * 7).collect();
+    for key in &burst {
+        table.insert(*key, Moment(0), ()).unwrap();
+    }
+    let mut left = burst.iter().copied();
+    let mut buckets_at = |len| {
+        while table.len() > len {
+            table.remove(left.next().unwrap()).unwrap();
+        }
+        table.indexes.num_buckets()
+    };
+    assert_eq!([896, 128, 127, 64, 63, 0].map(&mut buckets_at), [1024, 1024, 512, 512, 256, 256]);
+}
+
+/// hashbrown takes the lowest bits of a hash for the place and the highest seven to tell apart what
+/// is near.
+#[test]
+fn keys_spread_over_places_and_tags() {
+    for shard in [0, 9, 15] {
+        let hashes: Vec<_> = keys(shard).take(4096).map(hash).collect();
+        // Of as many random places, 37 in a hundred are empty.
+        let places: HashSet<_> = hashes.iter().map(|hash| hash % 4096).collect();
+        assert!(places.len() > 2500, "{} places", places.len());
+        let mut tags = [0; 128];
+        for hash in hashes {
+            tags[usize::try_from(hash >> 57).unwrap()] += 1;
+        }
+        assert!(tags.iter().all(|keys| (8..80).contains(keys)), "{tags:?}");
     }
 }
