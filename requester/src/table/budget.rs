@@ -123,6 +123,7 @@ fn unpack(used: u64) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::FutureExt as _;
     use std::sync::Arc;
 
     #[test]
@@ -137,6 +138,30 @@ mod tests {
         assert_eq!(budget.reserve(0, None), Err(Exhausted::Count(2)));
         budget.release(6);
         budget.reserve(6, None).expect("fits again");
+    }
+
+    #[test]
+    fn there_is_no_room_for_more_than_a_word_holds() {
+        let budget = Budget::new(usize::MAX, usize::MAX);
+        assert_eq!((budget.max_count, budget.max_bytes), unpack(u64::MAX));
+    }
+
+    #[test]
+    fn one_who_waits_is_not_told_of_what_was_released_before() {
+        let budget = Budget::new(1, 10);
+        for _ in 0..2 {
+            budget.reserve(1, None).expect("nothing is in flight");
+            budget.release(1);
+            budget.reserve(1, None).expect("it was released");
+            let mut attempts = 0;
+            let attempt = || {
+                attempts += 1;
+                budget.reserve(1, None).ok()
+            };
+            assert_eq!(budget.until(attempt).now_or_never(), None);
+            assert_eq!(attempts, 1);
+            budget.release(1);
+        }
     }
 
     #[tokio::test]
