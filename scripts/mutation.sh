@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Changes the pure modules in one small way after the other, and sees that a unit test fails each time.
-# Says for each module how many changes were caught, missed, or did not compile.
+# Says for each module how many changes were caught, how many of these by running into the time limit, and
+# how many were missed, or did not compile. docs/mutants.md has those that nothing can notice.
 #   scripts/mutation.sh                 all of them (hours)
 #   scripts/mutation.sh window envelope some of them
 set -euo pipefail
@@ -54,13 +55,14 @@ for module in "${modules[@]}"; do
     # In a copy of the tree, so that whatever happens the code here is as it was. What a `Debug` form shows
     # is nothing that is promised, but for secrets, which have tests of their own.
     "$tool" mutants --package "antiphon-$package" --file "$file" \
-        --all-features --jobs "$jobs" --timeout 120 --no-shuffle --output "$out/$name" \
+        --all-features --jobs "$jobs" --minimum-test-timeout 60 --no-shuffle --output "$out/$name" \
         --exclude-re 'fmt::Debug' -- --locked --lib >"$out-$name.log" 2>&1 && ended=0 || ended=$?
     results="$out/$name/mutants.out"
-    caught=$(($(count "$results/caught.txt") + $(count "$results/timeout.txt")))
+    endless=$(count "$results/timeout.txt")
+    caught=$(($(count "$results/caught.txt") + endless))
     missed=$(count "$results/missed.txt")
     unviable=$(count "$results/unviable.txt")
-    echo "$name: $caught caught, $missed missed, $unviable unviable"
+    echo "$name: $caught caught ($endless by the time limit), $missed missed, $unviable unviable"
     if [ "$missed" -gt 0 ]; then
         sed 's/^/  /' "$results/missed.txt"
     fi

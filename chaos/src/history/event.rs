@@ -173,8 +173,9 @@ pub enum Kind {
         /// The panic in words.
         text: String,
     },
-    /// A thread that sleeps a little again and again was not woken for so long: the machine had no
-    /// time for this process, so it cannot have kept times until now.
+    /// A thread that sleeps a little again and again was not woken for so long, or a line of this
+    /// history took so long to write: the machine had no time for this process, so it cannot have kept
+    /// times until now.
     Starved {
         /// How much later than it should have been.
         for_us: u64,

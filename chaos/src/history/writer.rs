@@ -4,9 +4,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::{Event, Kind, now_us};
 
+/// A line that took longer to write has held up the process. One takes microseconds.
+const SLOW: Duration = Duration::from_millis(10);
 /// The ending of the files' names.
 pub(super) const ENDING: &str = "jsonl";
 
@@ -59,13 +62,13 @@ impl Writer {
     /// # Errors
     /// As [`Writer::note`].
     pub fn note_all(&self, kinds: impl IntoIterator<Item = Kind>) -> io::Result<()> {
-        let mut file = &*self.lock();
+        let file = self.lock();
         let now = now_us();
         let mut lines = Vec::new();
         for kind in kinds {
             lines.extend(self.line(now, kind)?);
         }
-        file.write_all(&lines)
+        self.write(&file, &lines)
     }
 
     /// The name that this process has in its history.
@@ -80,8 +83,21 @@ impl Writer {
         &self.path
     }
 
-    fn append(&self, mut file: &File, at_us: u64, kind: Kind) -> io::Result<()> {
-        file.write_all(&self.line(at_us, kind)?)
+    fn append(&self, file: &File, at_us: u64, kind: Kind) -> io::Result<()> {
+        self.write(file, &self.line(at_us, kind)?)
+    }
+
+    /// Whoever writes holds up all that write, and so the whole process, when the kernel takes its time:
+    /// while brokers that start again use the disk, say. Then that is written down as well.
+    fn write(&self, mut file: &File, lines: &[u8]) -> io::Result<()> {
+        let began = Instant::now();
+        file.write_all(lines)?;
+        let took = began.elapsed();
+        if took <= SLOW {
+            return Ok(());
+        }
+        let for_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        file.write_all(&self.line(now_us(), Kind::Starved { for_us })?)
     }
 
     fn line(&self, at_us: u64, kind: Kind) -> io::Result<Vec<u8>> {

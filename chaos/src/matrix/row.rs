@@ -145,7 +145,8 @@ impl Row {
             fds: Some(100),
             ..Gauge::default()
         };
-        let replier = Gauge { in_flight: Some(20_000), ..requester };
+        // A third client asks where the logs end while partitions are new.
+        let replier = Gauge { in_flight: Some(20_000), fds: Some(150), ..requester };
         // A process with several requesters at once.
         let newcomers = Gauge { fds: Some(1_000), ..requester };
         let caps = [("requester", requester), ("replier", replier), ("newcomers", newcomers)];

@@ -143,8 +143,10 @@ fn judge(options: &Options, folder: &std::path::Path, faults: u32) -> Outcome {
         fds: Some(100),
         ..Gauge::default()
     };
+    // A third client asks where the logs end while partitions are new.
+    let replier = Gauge { fds: Some(150), ..caps };
     let limits = Limits {
-        caps: [("requester".to_owned(), caps.clone()), ("replier".to_owned(), caps)].into(),
+        caps: [("requester".to_owned(), caps), ("replier".to_owned(), replier)].into(),
         memory_growth_per_s: Some(GROWTH_PER_S),
         growth_from_us: 300_000_000,
         clean_drain: false,

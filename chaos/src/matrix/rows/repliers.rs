@@ -30,8 +30,8 @@ fn one_effect(limits: &mut Limits) {
     limits.dedupe = true;
     limits.clean_drain = false;
     if let Some(replier) = limits.caps.get_mut("replier") {
-        // A third client reads the changelog while windows are restored.
-        replier.fds = Some(150);
+        // One more client reads the changelog while windows are restored.
+        replier.fds = Some(200);
     }
 }
 
