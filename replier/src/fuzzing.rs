@@ -52,10 +52,6 @@ thread_local! {
 }
 
 impl Record for Forged {
-    fn topic(&self) -> &str {
-        if self.retried { RETRIES } else { REQUESTS }
-    }
-
     fn partition(&self) -> i32 {
         0
     }
@@ -91,7 +87,7 @@ pub fn take_in(record: &Forged) {
 }
 
 fn check(record: &Forged, reader: &mut RecordReader) {
-    let topic: Arc<str> = record.topic().into();
+    let topic: Arc<str> = if record.retried { RETRIES } else { REQUESTS }.into();
     let read = match reader.headers(record, &topic) {
         Ok(headers) if headers.is_cancel() => return,
         Ok(headers) => reader.read(record, headers, &topic, &LazyCell::new(Clocks::read)),

@@ -7,8 +7,6 @@ use rdkafka::message::{BorrowedMessage, Message, Timestamp};
 /// A record of a request topic. A consumer's is the one that there is; others are made up, to see
 /// what becomes of them.
 pub(crate) trait Record {
-    /// The topic that it was read from.
-    fn topic(&self) -> &str;
     /// The partition.
     fn partition(&self) -> i32;
     /// The offset in the partition.
@@ -24,10 +22,6 @@ pub(crate) trait Record {
 }
 
 impl Record for BorrowedMessage<'_> {
-    fn topic(&self) -> &str {
-        Message::topic(self)
-    }
-
     fn partition(&self) -> i32 {
         Message::partition(self)
     }
