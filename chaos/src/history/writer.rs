@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Event, Kind, now_us};
+use super::{Event, Kind, now_us, us};
 
 /// A line that took longer to write has held up the process. One takes microseconds.
 const SLOW: Duration = Duration::from_millis(10);
@@ -96,8 +96,7 @@ impl Writer {
         if took <= SLOW {
             return Ok(());
         }
-        let for_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        file.write_all(&self.line(now_us(), Kind::Starved { for_us })?)
+        file.write_all(&self.line(now_us(), Kind::Starved { for_us: us(took) })?)
     }
 
     fn line(&self, at_us: u64, kind: Kind) -> io::Result<Vec<u8>> {

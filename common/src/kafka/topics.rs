@@ -1,13 +1,12 @@
 //! Looks up topics without creating them.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::watermarks::{AGAIN, has_no_leader};
+use super::watermarks::{has_no_leader, until_led};
 use super::{Login, Observer};
 use crate::blocking::on_own_thread;
 use crate::config::KafkaSettings;
@@ -102,18 +101,8 @@ pub fn partition_count<C: ClientContext>(
     topic: &str,
     timeout: Duration,
 ) -> Result<i32, TopicError> {
-    let deadline = Instant::now() + timeout;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match count_now(client, topic, left) {
-            Err(TopicError::Unreachable { source, .. })
-                if has_no_leader(&source) && left > AGAIN =>
-            {
-                thread::sleep(AGAIN);
-            }
-            counted => return counted,
-        }
-    }
+    let is_passing = |error: &TopicError| matches!(error, TopicError::Unreachable { source, .. } if has_no_leader(source));
+    until_led(timeout, is_passing, |left| count_now(client, topic, left))
 }
 
 fn count_now<C: ClientContext>(

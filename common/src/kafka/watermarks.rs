@@ -7,7 +7,7 @@ use rdkafka::consumer::{Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 
 /// How long to wait before a topic or a partition is asked about again.
-pub(super) const AGAIN: Duration = Duration::from_millis(50);
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// The first offset of a partition and the one behind its last, or behind its last committed one for a
 /// consumer of committed records.
@@ -23,11 +23,20 @@ pub fn watermarks<X: ConsumerContext, C: Consumer<X>>(
     partition: i32,
     limit: Duration,
 ) -> KafkaResult<(i64, i64)> {
+    until_led(limit, has_no_leader, |left| consumer.fetch_watermarks(topic, partition, left))
+}
+
+/// Asks again, at most for `limit`, while the answer is one of partitions without a leader.
+pub(super) fn until_led<T, E>(
+    limit: Duration,
+    is_passing: impl Fn(&E) -> bool,
+    ask: impl Fn(Duration) -> Result<T, E>,
+) -> Result<T, E> {
     let deadline = Instant::now() + limit;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        match consumer.fetch_watermarks(topic, partition, left) {
-            Err(error) if has_no_leader(&error) && left > AGAIN => thread::sleep(AGAIN),
+        match ask(left) {
+            Err(error) if is_passing(&error) && left > AGAIN => thread::sleep(AGAIN),
             asked => return asked,
         }
     }

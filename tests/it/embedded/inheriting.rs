@@ -66,9 +66,8 @@ async fn inner_calls_end_by_the_outer_deadline() {
     let inner_deadlines = deadline_of(&broker, INNER);
     assert_eq!(inner_deadlines.len(), 5);
     for inner in inner_deadlines {
-        // Both ends read two clocks one after the other, and not at the same moment. Of its own an inner
-        // call has an hour.
-        assert!(inner <= outer_deadline + 3_000, "{inner} is later than {outer_deadline}");
+        // Both ends round to milliseconds, by clocks that are read at different moments.
+        assert!(inner <= outer_deadline + 50, "{inner} is later than {outer_deadline}");
     }
 }
 
