@@ -21,7 +21,7 @@ const FIRST: Duration = Duration::from_secs(90);
 /// Calls before a measurement, for each one in flight.
 const WARM_UP: u64 = 20;
 /// How long a Java virtual machine compiles what it runs, before it is measured.
-const JAVA_WARM_UP: Duration = Duration::from_secs(6);
+const JAVA_WARM_UP: Duration = Duration::from_secs(20);
 
 /// What a turn is taken on.
 pub(crate) struct Stage<'a> {
