@@ -98,8 +98,15 @@ impl Progress {
             eprintln!("{} broker(s): warming up", stage.cell.brokers);
             let length = Duration::from_secs_f64(stage.cell.seconds * BROKER_WARM_UP);
             let started = Instant::now();
+            // Numbered from the other end, so that no turn finds the topics of another.
+            let mut round = usize::MAX;
             while started.elapsed() < length {
-                Turn { stage, contender, round: usize::MAX }.take(&mut Results::default());
+                let mut results = Results::default();
+                Turn { stage, contender, round }.take(&mut results);
+                if !results.failed.is_empty() {
+                    return;
+                }
+                round -= 1;
             }
         }
     }

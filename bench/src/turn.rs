@@ -79,8 +79,7 @@ impl Turn<'_> {
     /// Starts both processes, and has them work until they are warm.
     fn start(&self, payload: usize) -> Outcome<Pair> {
         let Stage { cell, cluster, bootstrap, nats, peers } = self.stage;
-        let number = self.round.wrapping_add(1);
-        let topic = format!("bench-{}-{payload}-{number}", self.contender.name());
+        let topic = format!("bench-{}-{payload}-{}", self.contender.name(), self.round);
         let bootstrap = match self.contender.maker() {
             Maker::Here | Maker::Spring => {
                 for name in [topic.clone(), format!("{topic}.replies")] {
