@@ -44,6 +44,9 @@ async fn the_same_key_again_gets_the_same_reply_and_nothing_runs() {
     let (requester, _) = requester(&broker, REPLIES).await;
     let first = ask(&requester, "order-17").await;
     assert_eq!(first.payload, "effect 1");
+    // It is kept when its reply is acknowledged, for which its caller does not wait.
+    let entries = || replier.metrics.dedupe_entries.get();
+    eventually("it is kept", || entries() == 1).await;
     for _ in 0..5 {
         let again = ask(&requester, "order-17").await;
         assert_eq!((again.payload, again.headers), (first.payload.clone(), first.headers.clone()));
@@ -51,10 +54,11 @@ async fn the_same_key_again_gets_the_same_reply_and_nothing_runs() {
     assert_eq!(ask(&requester, "order-18").await.payload, "effect 2");
     assert_eq!(effects.count(), 2);
     assert_eq!(replier.metrics.duplicates("reply").get(), 5);
-    assert_eq!(replier.metrics.dedupe_entries.get(), 2);
+    eventually("both are kept", || entries() == 2).await;
     let metrics = replier.metrics.clone();
     replier.stop().await.unwrap();
-    assert_eq!(metrics.dedupe_entries.get(), 0);
+    // A task that has just sent its reply may hold a window for a moment longer.
+    eventually("nothing is kept", || metrics.dedupe_entries.get() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

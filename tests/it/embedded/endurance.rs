@@ -18,6 +18,8 @@ const WARM_UP: u64 = 200_000;
 const ALL: u64 = 1_000_000;
 /// Calls that are under way at once.
 const BATCH: u64 = 2_000;
+/// Requests that may wait to be written. How far the broker is behind is not what is measured.
+const QUEUE: u64 = 10_000;
 /// What the process may grow by after the warm-up, in bytes. One leaked table entry a call would
 /// be a multiple of it.
 const GROWTH: usize = 24 * 1024 * 1024;
@@ -50,7 +52,8 @@ fn a_million_calls_that_nobody_answers_leave_nothing_behind() {
 
 async fn endure() {
     let broker = TestBroker::mock().topic(QUOTES, 1).topic(REPLIES, 1).start().unwrap();
-    let builder = Requester::builder(settings(&broker)).reply_topic(REPLIES);
+    let kafka = settings(&broker).property("queue.buffering.max.messages", QUEUE.to_string());
+    let builder = Requester::builder(kafka).reply_topic(REPLIES);
     let (requester, metrics) = build(builder).await;
     let mut sent = 0;
     let mut warm = 0;

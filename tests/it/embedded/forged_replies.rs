@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::asking::{ended, requester};
 use crate::support::brokers::{QUOTES, REPLIES, embedded};
-use crate::support::forgery::Forged;
+use crate::support::forgery::{Forged, Forger};
 use crate::support::records::read_all;
 use crate::support::replying::{echo, gated_echo, start};
 use crate::support::waiting::{bounded, eventually};
@@ -75,8 +75,10 @@ async fn assert_own_answers(calls: Vec<Call<Reply>>) {
 }
 
 fn forge(broker: &TestBroker, records: &[Forged]) -> u64 {
+    // One connection for all: the calls that wait meanwhile are not to time out.
+    let mut forger = Forger::connect(broker);
     for (record, partition) in records.iter().zip((0..PARTITIONS).cycle()) {
-        record.send(broker, REPLIES, partition);
+        forger.send(record, REPLIES, partition);
     }
     u64::try_from(records.len()).unwrap()
 }

@@ -20,6 +20,8 @@ use super::waiting::LIMIT;
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
     pub(crate) partition: i32,
+    /// When its producer took it, in Unix milliseconds.
+    pub(crate) timestamp: Option<i64>,
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) payload: Option<Vec<u8>>,
     pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
@@ -116,6 +118,7 @@ pub(crate) fn read_committed(broker: &TestBroker, topic: &str) -> Vec<Record> {
 fn owned(record: &BorrowedMessage<'_>) -> Record {
     Record {
         partition: record.partition(),
+        timestamp: record.timestamp().to_millis(),
         key: record.key().map(<[u8]>::to_vec),
         payload: record.payload().map(<[u8]>::to_vec),
         headers: record.headers().map_or_else(Vec::new, |headers| {

@@ -37,7 +37,8 @@ async fn a_function_that_runs_on_keeps_its_place_and_is_seen() {
     let (requester, _) = requester(&broker, REPLIES).await;
     let ask = |what: &str| requester.call(Say(what.into()));
 
-    let error = ask("wait").timeout(Duration::from_secs(2)).await.unwrap_err();
+    // Long enough for the function to begin.
+    let error = ask("wait").timeout(Duration::from_secs(10)).await.unwrap_err();
     assert!(error.status().is_none_or(|status| status.code() == Code::DeadlineExceeded));
     let metrics = &replier.metrics;
     eventually("the caller was given up", || metrics.handler("say").timed_out.get() == 1).await;

@@ -9,6 +9,7 @@ use super::Say;
 use crate::support::asking::requester;
 use crate::support::brokers::{QUOTES, REPLIES, embedded, settings};
 use crate::support::replying::{echo, start};
+use crate::support::waiting::eventually;
 
 async fn say(Say(what): Say) -> Result<String, Status> {
     match what.is_empty() {
@@ -21,7 +22,7 @@ async fn say(Say(what): Say) -> Result<String, Status> {
 async fn a_replier_says_what_it_is_and_does() {
     let broker = embedded(2);
     let router = echo(QUOTES).handle(say);
-    let _replier = start(&broker, router).await;
+    let replier = start(&broker, router).await;
     let (requester, _) = requester(&broker, REPLIES).await;
     let ask = |endpoint: &'static str, partition| {
         requester.ask(Ask::new(QUOTES, "").endpoint(endpoint)).partition(partition)
@@ -43,6 +44,8 @@ async fn a_replier_says_what_it_is_and_does() {
     }
     assert!(!replicas[0].is_empty() && replicas[0] == replicas[1]);
 
+    // A request is complete when its reply is acknowledged, for which its caller does not wait.
+    eventually("the others are complete", || replier.metrics.outstanding.get() == 0).await;
     let stats: Stats = serde_json::from_slice(&ask(STATS, 1).await.unwrap().payload).unwrap();
     assert_eq!(stats.asked.replica, replicas[0]);
     let said = &stats.endpoints["say"];

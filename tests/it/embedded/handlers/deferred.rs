@@ -81,7 +81,8 @@ async fn a_handle_comes_too_late_after_the_deadline_or_a_cancellation() {
     let (tell, mut handles) = mpsc::unbounded_channel();
     let replier = replier(&broker, tell).await;
     let (requester, _) = requester(&broker, REPLIES).await;
-    let call = requester.call(Say("late".into())).timeout(Duration::from_secs(2)).send();
+    // Long enough for the handler to run.
+    let call = requester.call(Say("late".into())).timeout(Duration::from_secs(10)).send();
     let (_, mut handle) = bounded("the handler ran", handles.recv()).await.unwrap();
     bounded("the deadline passes", handle.ended()).await;
     assert!(!handle.is_wanted());
