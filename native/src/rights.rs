@@ -101,6 +101,33 @@ pub fn grant<C: ClientContext>(
     }
 }
 
+/// How many grants of a right the broker that answers acts by: it may hear of a change a moment after
+/// that was made.
+///
+/// # Errors
+/// In words, if the brokers refuse or do not answer within `timeout`.
+pub fn grants<C: ClientContext>(
+    client: &Client<C>,
+    right: &Right,
+    timeout: Duration,
+) -> Result<usize, String> {
+    let filter = Binding::filter(right)?;
+    let event = ask(client, timeout, |options, queue| {
+        // SAFETY: all handles are alive; the call copies the filter.
+        unsafe { sys::rd_kafka_DescribeAcls(client.native_ptr(), filter.0, options, queue) };
+    })?;
+    // SAFETY: the event is alive; the result belongs to it, and `count` is set before it is used.
+    unsafe {
+        let result = sys::rd_kafka_event_DescribeAcls_result(event.0);
+        if result.is_null() {
+            return Err("the answer is not one to DescribeAcls".to_owned());
+        }
+        let mut count = 0;
+        sys::rd_kafka_DescribeAcls_result_acls(result, &mut count);
+        Ok(count)
+    }
+}
+
 /// Takes a right back. Returns how many grants were taken back: 0 if there was no such right.
 ///
 /// # Errors
@@ -110,22 +137,7 @@ pub fn revoke<C: ClientContext>(
     right: &Right,
     timeout: Duration,
 ) -> Result<usize, String> {
-    let filter = Binding::of(right, |parts, error, size| {
-        // SAFETY: the strings of `parts` live through the call, and `error` has `size` bytes.
-        unsafe {
-            sys::rd_kafka_AclBindingFilter_new(
-                parts.resource,
-                parts.name,
-                parts.pattern,
-                parts.principal,
-                parts.host,
-                parts.operation,
-                sys::rd_kafka_AclPermissionType_t::RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW,
-                error,
-                size,
-            )
-        }
-    })?;
+    let filter = Binding::filter(right)?;
     let mut filters = [filter.0];
     let event = ask(client, timeout, |options, queue| {
         // SAFETY: all handles are alive; the call copies the one filter.
@@ -232,6 +244,26 @@ struct Parts {
 struct Binding(*mut sys::rd_kafka_AclBinding_t);
 
 impl Binding {
+    /// What matches a right and nothing else.
+    fn filter(right: &Right) -> Result<Self, String> {
+        Self::of(right, |parts, error, size| {
+            // SAFETY: the strings of `parts` live through the call, and `error` has `size` bytes.
+            unsafe {
+                sys::rd_kafka_AclBindingFilter_new(
+                    parts.resource,
+                    parts.name,
+                    parts.pattern,
+                    parts.principal,
+                    parts.host,
+                    parts.operation,
+                    sys::rd_kafka_AclPermissionType_t::RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW,
+                    error,
+                    size,
+                )
+            }
+        })
+    }
+
     fn of(
         right: &Right,
         make: impl FnOnce(&Parts, *mut std::ffi::c_char, usize) -> *mut sys::rd_kafka_AclBinding_t,

@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 /// Whether a client sees a topic.
 fn sees(config: &ClientConfig, topic: &str) -> bool {
     let consumer: BaseConsumer = config.create().unwrap();
-    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(60)).unwrap();
     metadata.topics()[0].error().is_none()
 }
 

@@ -1,6 +1,7 @@
 //! Creates and deletes topics, on request only.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -11,6 +12,9 @@ use super::TopicError;
 use super::topics::{explained_count, lookup_client};
 use crate::blocking::on_own_thread;
 use crate::config::KafkaSettings;
+
+/// How long to wait before it is looked again whether a topic that was just made can be seen.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// A topic could not be created or deleted.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -104,8 +108,8 @@ pub async fn create_topics(
     ensure_topics(kafka, &wanted, timeout).await
 }
 
-/// Creates those of the topics that do not exist. Others stay as they are, and need no right to
-/// create any.
+/// Creates those of the topics that do not exist, and returns when they can be seen. Others stay as
+/// they are, and need no right to create any.
 ///
 /// # Errors
 /// [`ManageError`] if the brokers refuse, or none answers within `timeout`.
@@ -151,7 +155,10 @@ pub async fn ensure_topics(
             }
         }
     }
-    Ok(())
+    let lookup = kafka.clone();
+    on_own_thread("antiphon-lookup", move || until_seen(&lookup, missing, timeout))
+        .await
+        .expect("the look-up starts and does not panic")
 }
 
 impl WantedTopic {
@@ -205,4 +212,25 @@ fn missing(
         }
     }
     Ok(missing)
+}
+
+/// Waits until topics that were just made can be seen. Brokers hear of a topic a moment after it is
+/// made, and until then say that there is none.
+fn until_seen(
+    lookup: &KafkaSettings,
+    topics: Vec<String>,
+    timeout: Duration,
+) -> Result<(), ManageError> {
+    let consumer = lookup_client(lookup)?;
+    let deadline = Instant::now() + timeout;
+    let left = || deadline.saturating_duration_since(Instant::now());
+    for topic in topics {
+        // If it cannot be seen for other reasons, whoever looks next is told.
+        while matches!(explained_count(&consumer, &topic, left()), Err(TopicError::Missing(_)))
+            && left() > AGAIN
+        {
+            thread::sleep(AGAIN);
+        }
+    }
+    Ok(())
 }

@@ -107,7 +107,7 @@ impl KafkaBuilder {
     }
 
     /// Starts the cluster and returns when every node sees all the others, a group coordinator can
-    /// be found and the topics have leaders: some seconds, and at most about a minute.
+    /// be found and the topics have leaders: some seconds, and more on a busy machine.
     ///
     /// # Errors
     /// [`TestkitError::InvalidSetting`] for wrong values, [`TestkitError::ProgramMissing`],

@@ -148,6 +148,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
     use std::thread;
 
     use super::*;
@@ -160,7 +161,11 @@ mod tests {
              echo run >>{}/runs\n{body}\n",
             folder.display()
         );
-        fs::write(&program, script).unwrap();
+        // A process that another test starts just now has for a moment all files that are open here, and
+        // a program that anybody has open for writing cannot be run: so another process writes it.
+        let text = folder.join("fake-mvn.sh");
+        fs::write(&text, script).unwrap();
+        assert!(Command::new("cp").args([&text, &program]).status().unwrap().success());
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         program.to_str().unwrap().to_owned()
     }

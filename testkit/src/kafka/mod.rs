@@ -32,8 +32,9 @@ use ports::ReservedPort;
 
 use crate::{TestkitError, TopicSpec};
 
-/// How long a cluster may take to become ready.
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a cluster may take to become ready. It takes some seconds, and on a machine with few cores
+/// on which other clusters start as well a good part of a minute.
+const READY_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// How often the start is tried with new ports when another process took one of them.
 const PORT_ATTEMPTS: usize = 5;

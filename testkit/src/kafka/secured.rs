@@ -2,7 +2,8 @@
 //! and that lets them do what they were granted.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use antiphon_native::rights::{self, Right, Scram};
 use rdkafka::admin::AdminClient;
@@ -16,6 +17,9 @@ use crate::{TestBroker, TestkitError};
 
 /// How long an administrative call may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long to wait before the node is asked again what it acts by.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// A secured node of real Kafka, which lives as long as this handle.
 ///
@@ -143,24 +147,40 @@ impl SecuredKafka {
         self.authority.client(name, Validity::Over)
     }
 
-    /// Grants a right.
+    /// Grants a right, and returns when the node acts by it.
     ///
     /// # Errors
     /// [`TestkitError::Rights`] if the node refuses.
     pub fn grant(&self, right: &Right) -> Result<(), TestkitError> {
-        rights::grant(self.admin.inner(), right, PATIENCE).map_err(refused("grant a right"))
+        rights::grant(self.admin.inner(), right, PATIENCE)
+            .and_then(|()| self.until(right, |grants| grants > 0))
+            .map_err(refused("grant a right"))
     }
 
-    /// Takes a right back, which must have been granted.
+    /// Takes a right back, which must have been granted, and returns when the node acts by that.
     ///
     /// # Errors
     /// [`TestkitError::Rights`] if the node refuses, or there was no such right.
     pub fn revoke(&self, right: &Right) -> Result<(), TestkitError> {
-        match rights::revoke(self.admin.inner(), right, PATIENCE) {
-            Ok(0) => Err("there is none".to_owned()),
-            other => other.map(drop),
+        rights::revoke(self.admin.inner(), right, PATIENCE)
+            .and_then(|taken| match taken {
+                0 => Err("there is none".to_owned()),
+                _ => self.until(right, |grants| grants == 0),
+            })
+            .map_err(refused("revoke a right"))
+    }
+
+    /// Waits until the node has as many grants of a right as it should. The controller, which changes
+    /// them, answers before the broker has heard of it, even where they are one process.
+    fn until(&self, right: &Right, is_done: impl Fn(usize) -> bool) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_done(rights::grants(self.admin.inner(), right, PATIENCE)?) {
+            if Instant::now() >= deadline {
+                return Err("the node does not act by it".to_owned());
+            }
+            thread::sleep(AGAIN);
         }
-        .map_err(refused("revoke a right"))
+        Ok(())
     }
 
     /// Sets a user's password for SCRAM, or drops the user. New connections are concerned only.

@@ -62,6 +62,8 @@ async fn a_commit_never_passes_a_request_that_is_not_done_and_it_is_handled_agai
     let mut stuck = send(&requester, &topic, 0, "stuck");
     let id = stuck.correlation_id().unwrap().to_bytes();
     answer(&requester, &topic, 0, 20).await;
+    eventually("what is before it is committed", || committed(kafka(), &topic, &topic) == [5, 0])
+        .await;
     // Both partitions are stored and committed together: the other one is the clock.
     for round in 1..=3 {
         answer(&requester, &topic, 1, 1).await;

@@ -27,14 +27,15 @@ fn with_changelog(name: &str, partitions: i32) -> (String, String) {
     topics(name, partitions)
 }
 
-fn replier(topic: &str, router: Router, claim: bool) -> ReplierBuilder {
-    let mut durable = ReplierSettings {
-        drain_ms: 500,
-        handler_timeout_ms: 600_000,
-        ..keeping(topic, DedupeStore::Durable)
-    };
+fn durable(topic: &str, claim: bool) -> ReplierSettings {
+    let mut durable =
+        ReplierSettings { handler_timeout_ms: 600_000, ..keeping(topic, DedupeStore::Durable) };
     durable.dedupe.claim = claim;
-    Replier::builder(settings(kafka())).settings(durable).service(router)
+    durable
+}
+
+fn replier(topic: &str, router: Router, claim: bool) -> ReplierBuilder {
+    Replier::builder(settings(kafka())).settings(durable(topic, claim)).service(router)
 }
 
 /// Counts its effect and answers; `stuck` hangs at once, and `torn` after the effect, for as long as
@@ -56,8 +57,11 @@ fn router(topic: &str, effects: &Effects, hangs: bool) -> Router {
     })
 }
 
-/// Runs a replier in a runtime of its own, which ends as a crash would end it: without a drain.
-fn doomed(replier: ReplierBuilder) -> (Runtime, ReplierMetrics) {
+/// Runs a replier in a runtime of its own, which ends as a crash would end it: without a drain. Its
+/// thread does not wait long for what hangs.
+fn doomed(topic: &str, router: Router, claim: bool) -> (Runtime, ReplierMetrics) {
+    let short = ReplierSettings { drain_ms: 500, ..durable(topic, claim) };
+    let replier = replier(topic, router, claim).settings(short);
     let metrics = ReplierMetrics::new();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
@@ -74,7 +78,7 @@ fn send(requester: &Requester, topic: &str, what: &'static str, key: &str) -> Ca
 async fn after_a_crash_before_the_commit_the_stored_reply_is_sent_and_nothing_runs_twice() {
     let (topic, replies) = with_changelog("dedupe-crash", 1);
     let effects = Effects::default();
-    let (first, _) = doomed(replier(&topic, router(&topic, &effects, true), false));
+    let (first, _) = doomed(&topic, router(&topic, &effects, true), false);
     let (requester, _) = requester(kafka(), &replies).await;
     // It holds the commit back.
     let stuck = send(&requester, &topic, "stuck", "stuck");
@@ -135,7 +139,7 @@ async fn a_partition_takes_its_replies_along_when_it_moves() {
 async fn with_claims_a_request_that_was_torn_by_a_crash_does_not_run_again() {
     let (topic, replies) = with_changelog("dedupe-claim", 1);
     let effects = Effects::default();
-    let (first, _) = doomed(replier(&topic, router(&topic, &effects, true), true));
+    let (first, _) = doomed(&topic, router(&topic, &effects, true), true);
     let (requester, _) = requester(kafka(), &replies).await;
     let torn = send(&requester, &topic, "torn", "order-17");
     eventually("the effect", || effects.count() == 1).await;

@@ -8,21 +8,22 @@ use antiphon::{CallErrorKind, Outcome, Requester};
 use crate::support::asking::build;
 use crate::support::brokers::{QUOTES, REPLIES, quick_groups, settings};
 use crate::support::replying::{echo, start};
-use crate::support::waiting::bounded;
+use crate::support::waiting::{LIMIT, bounded};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_request_in_doubt_is_made_again_only_if_it_is_idempotent() {
     let broker = quick_groups().topic(QUOTES, 1).topic(REPLIES, 1).start().unwrap();
     let replier = start(&broker, echo(QUOTES)).await;
-    // A producer gives a request up long before the call does.
-    let kafka = settings(&broker).property("message.timeout.ms", "1500");
+    // A producer gives a request up long before the call does, and long after a slow broker has it.
+    let kafka = settings(&broker).property("message.timeout.ms", "4000");
     let builder = || Requester::builder(kafka.clone()).reply_topic(REPLIES);
     let policy = RetryPolicy::default().initial_backoff(Duration::from_millis(10)).max_attempts(2);
     // One each: what is behind a request in doubt does not leave the producer.
     let (once, of_once) = build(builder()).await;
     let (twice, of_twice) = build(builder()).await;
-    let once = || once.ask(RawRequest::new(QUOTES, "?")).retry(policy);
-    let twice = || twice.ask(RawRequest::new(QUOTES, "?")).retry(policy).idempotent();
+    let ask = || RawRequest::new(QUOTES, "?");
+    let once = || once.ask(ask()).timeout(LIMIT).retry(policy);
+    let twice = || twice.ask(ask()).timeout(LIMIT).retry(policy).idempotent();
     bounded("a call", once().into_future()).await.unwrap();
     bounded("another", twice().into_future()).await.unwrap();
 

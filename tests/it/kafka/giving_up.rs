@@ -44,19 +44,21 @@ async fn a_request_waits_in_each_retry_topic_in_turn() {
         kafka().create_topic(other, 2).unwrap();
     }
     let starts = Arc::new(Mutex::new(Vec::new()));
-    let noted = Arc::clone(&starts);
-    let router = Router::new().handle_any(topic.clone(), move |asked: Asked, context: Context| {
-        assert_eq!(context.topic(), "waiting", "the request topic, wherever it was read");
-        assert!(context.headers().get("antiphon-runs").is_none());
-        noted.lock().unwrap().push(Instant::now());
-        async move {
-            match context.runs() == 3 && asked.payload == "third" {
-                true => Ok(RawReply::new(context.headers().get("tenant").unwrap().clone())),
-                false => Err(Status::new(Code::Unavailable, "not yet")),
+    let router = || {
+        let noted = Arc::clone(&starts);
+        Router::new().handle_any(topic.clone(), move |asked: Asked, context: Context| {
+            assert_eq!(context.topic(), "waiting", "the request topic, wherever it was read");
+            assert!(context.headers().get("antiphon-runs").is_none());
+            noted.lock().unwrap().push(Instant::now());
+            async move {
+                match context.runs() == 3 && asked.payload == "third" {
+                    true => Ok(RawReply::new(context.headers().get("tenant").unwrap().clone())),
+                    false => Err(Status::new(Code::Unavailable, "not yet")),
+                }
             }
-        }
-    });
-    let replier = start(router, keeping(&topic, &["400ms", "400ms"])).await;
+        })
+    };
+    let replier = start(router(), keeping(&topic, &["400ms", "400ms"])).await;
     let (requester, _) = requester(kafka(), &replies).await;
     let ask = |payload| {
         let ask = requester.ask(RawRequest::new(topic.clone(), payload));
@@ -82,9 +84,12 @@ async fn a_request_waits_in_each_retry_topic_in_turn() {
     let asked = read_all(kafka(), &topic);
     assert_eq!(letter.headers, raw(&asked[1]).collect::<Vec<_>>(), "as it was first");
 
-    // Its caller waits for less than the delay: it is told at once.
-    let short = ask("never").timeout(DELAY / 2).send();
-    bounded("the call", short).await.expect_err("all fail");
+    // Whose caller waits for less than the delay is told at once. The delay is long for that: a request
+    // whose caller's time is over before the handler runs is not kept.
+    replier.stop().await.unwrap();
+    let replier = start(router(), keeping(&topic, &["1h", "1h"])).await;
+    let error = bounded("the call", ask("never").send()).await.expect_err("all fail");
+    assert_eq!(error.status().map(Status::code), Some(Code::Unavailable));
     eventually("it is kept", || ends(kafka(), &dead).iter().sum::<i64>() == 2).await;
     for (of, count) in [(&topic, 3), (&first, 2), (&second, 2)] {
         assert_eq!(ends(kafka(), of).iter().sum::<i64>(), count, "{of}");

@@ -8,10 +8,11 @@ use rdkafka::client::DefaultClientContext;
 
 use crate::support::asking::requester;
 use crate::support::brokers::{kafka, topics};
+use crate::support::records::partitions;
 use crate::support::replying::{echo, start};
-use crate::support::waiting::{LIMIT, bounded};
+use crate::support::waiting::{LIMIT, bounded, eventually};
 
-/// To four partitions.
+/// To four partitions. Returns when clients are told of them, which is a moment after they are made.
 async fn grow(topic: &str) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", kafka().bootstrap()).create().unwrap();
@@ -20,6 +21,7 @@ async fn grow(topic: &str) {
     for result in bounded("the topic grows", grown).await.unwrap() {
         result.unwrap();
     }
+    eventually("the broker knows the partitions", || partitions(kafka(), topic) == 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -32,13 +34,13 @@ async fn replies_on_partitions_that_were_added_are_not_missed() {
     let replier = start(kafka(), echo(&topic)).await;
     let calls = (0..100).map(|number: i32| {
         let ask = RawRequest::new(topic.clone(), number.to_string());
-        requester.ask(ask).key(number.to_string()).send()
+        requester.ask(ask).key(number.to_string()).timeout(LIMIT).send()
     });
-    let mut partitions = std::collections::BTreeSet::new();
+    let mut found = std::collections::BTreeSet::new();
     for reply in bounded("all calls", join_all(calls)).await {
-        partitions.insert(reply.unwrap().partition);
+        found.insert(reply.unwrap().partition);
     }
-    assert_eq!(partitions.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
     replier.stop().await.unwrap();
 }
 

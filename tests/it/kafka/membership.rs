@@ -1,5 +1,7 @@
 //! Static membership: a replier that restarts under its name moves no partitions.
 
+use std::time::Duration;
+
 use antiphon::Replier;
 use antiphon::config::{KafkaSettings, ReplierSettings};
 use antiphon::replier::{RawReply, RawRequest as Asked};
@@ -12,7 +14,7 @@ use crate::support::brokers::{kafka, settings, topics, without_heartbeat};
 use crate::support::records::{committed, ends};
 use crate::support::replying::{Running, run};
 use crate::support::runs::Runs;
-use crate::support::waiting::{bounded, eventually};
+use crate::support::waiting::{LIMIT, bounded, eventually};
 
 async fn member(kafka: &KafkaSettings, topic: &str, name: &str, runs: &Runs) -> Running {
     let runs = runs.clone();
@@ -33,9 +35,24 @@ fn ask(requester: &Requester, topic: &str, count: usize) -> Vec<Call<Reply>> {
     (0..4 * count)
         .map(|number| {
             let ask = requester.ask(RawRequest::new(topic.to_owned(), "question"));
-            ask.partition(i32::try_from(number % 4).unwrap()).send()
+            ask.partition(i32::try_from(number % 4).unwrap()).timeout(5 * LIMIT).send()
         })
         .collect()
+}
+
+/// The number of rebalances that a member was told of, once it is told of no more. One that gave
+/// partitions up may be told that it gets none only after the other one has them.
+async fn settled(member: &Running) -> u64 {
+    let quiet = async {
+        loop {
+            let rebalances = member.metrics.rebalances.get();
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            if member.metrics.rebalances.get() == rebalances {
+                return rebalances;
+            }
+        }
+    };
+    bounded("the group comes to rest", quiet).await
 }
 
 async fn a_restart_moves_nothing(name: &str, kafka_settings: KafkaSettings) {
@@ -51,7 +68,7 @@ async fn a_restart_moves_nothing(name: &str, kafka_settings: KafkaSettings) {
     for answer in bounded("the calls", join_all(ask(&requester, &topic, 10))).await {
         answer.unwrap();
     }
-    let rebalances = staying.metrics.rebalances.get();
+    let rebalances = settled(&staying).await;
     leaving.stop().await.unwrap();
     // The other one commits at its interval. Nobody but the one that has left commits what it did.
     let ends = ends(kafka(), &topic);

@@ -133,7 +133,11 @@ async fn brokers_that_refuse_the_metadata_still_get_the_offsets() {
             Ok::<_, Status>(RawReply::new(request.payload))
         }
     });
-    let quick = ReplierSettings { commit_interval_ms: 50, ..Default::default() };
+    let quick = ReplierSettings {
+        commit_interval_ms: 50,
+        handler_timeout_ms: 600_000,
+        ..Default::default()
+    };
     let builder = Replier::builder(settings(&broker)).settings(quick).group(topic);
     let replier = run(builder.service(router)).await;
     let (requester, _) = requester(&broker, replies).await;

@@ -51,7 +51,9 @@ async fn calls_end_by_their_deadlines_and_go_well_again_when_the_broker_is_back(
     let replier = start(&broker, gated_echo(QUOTES, &gate)).await;
     let (requester, metrics) = requester(&broker, REPLIES).await;
 
-    let (short, long) = (Duration::from_secs(3), Duration::from_secs(50));
+    // All requests are to be with handlers before the short time is over, and the broker is to be back
+    // before the long one is.
+    let (short, long) = (Duration::from_secs(10), 5 * LIMIT);
     let dying = send(&requester, 30, short);
     let living = send(&requester, 30, long);
     eventually("all requests are with handlers", || replier.metrics.running.get() == 60).await;

@@ -9,7 +9,7 @@ use crate::support::asking::requester;
 use crate::support::brokers::{kafka, settings, topics, without_heartbeat};
 use crate::support::records::{committed, ends};
 use crate::support::replying::{echo, run};
-use crate::support::waiting::{bounded, eventually};
+use crate::support::waiting::{LIMIT, bounded, eventually};
 
 /// Requests that were there before the group was are answered, and a group that comes back goes on
 /// where it was.
@@ -24,7 +24,7 @@ async fn serves_from_the_beginning_and_then_from_where_it_was(
         let calls: Vec<_> = (0..30)
             .map(|number| {
                 let ask = RawRequest::new(topic.clone(), question(number));
-                requester.ask(ask).key(number.to_string()).send()
+                requester.ask(ask).key(number.to_string()).timeout(5 * LIMIT).send()
             })
             .collect();
         let written = 30 * (round + 1);

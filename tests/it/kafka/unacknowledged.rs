@@ -42,6 +42,8 @@ async fn no_offset_is_committed_before_the_reply_is_acknowledged() {
     let (clock, _) = requester(&cluster, OTHER_REPLIES).await;
     answers(send(&blocked, 0, 3)).await.unwrap();
     answers(send(&clock, 1, 1)).await.unwrap();
+    // An acknowledgement that is lost with the node would have its reply wait with the others.
+    eventually("these are committed", || committed(&cluster, "repliers", QUOTES) == [3, 1]).await;
 
     let node = leader(&cluster, REPLIES);
     cluster.kill(node).unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use antiphon_testkit::TestBroker;
 use rdkafka::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, DeliveryResult, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -131,20 +131,40 @@ fn owned(record: &BorrowedMessage<'_>) -> Record {
 /// The next offset of each partition: how many records were written to it.
 pub(crate) fn ends(broker: &TestBroker, topic: &str) -> Vec<i64> {
     let consumer = consumer(broker, "plain-reader");
-    let metadata = consumer.fetch_metadata(Some(topic), LIMIT).unwrap();
-    let partitions = metadata.topics()[0].partitions().len();
-    (0..i32::try_from(partitions).unwrap())
+    (0..count(&consumer, topic))
         .map(|partition| consumer.fetch_watermarks(topic, partition, LIMIT).unwrap().1)
         .collect()
+}
+
+/// The number of a topic's partitions, as a broker knows them now.
+pub(crate) fn partitions(broker: &TestBroker, topic: &str) -> i32 {
+    count(&consumer(broker, "plain-reader"), topic)
+}
+
+fn count(consumer: &BaseConsumer, topic: &str) -> i32 {
+    let metadata = consumer.fetch_metadata(Some(topic), LIMIT).unwrap();
+    i32::try_from(metadata.topics()[0].partitions().len()).unwrap()
 }
 
 /// What a group has committed for each partition; 0 where it has committed nothing.
 pub(crate) fn committed(broker: &TestBroker, group: &str, topic: &str) -> Vec<i64> {
     let consumer = consumer(broker, group);
-    let mut asked = TopicPartitionList::new();
-    let partitions = i32::try_from(ends(broker, topic).len()).unwrap();
-    asked.add_partition_range(topic, 0, partitions - 1);
-    let found = consumer.committed_offsets(asked, LIMIT).unwrap();
+    let partitions = count(&consumer, topic);
+    let deadline = Instant::now() + LIMIT;
+    let found = loop {
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition_range(topic, 0, partitions - 1);
+        let found = consumer.committed_offsets(asked, LIMIT).unwrap();
+        // The brokers do not tell yet while a transaction ends that commits for the partition, and the
+        // client asks a few times only.
+        let unstable = |error: KafkaError| {
+            error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnstableOffsetCommit)
+        };
+        if !found.elements().iter().any(|element| element.error().is_err_and(unstable)) {
+            break found;
+        }
+        assert!(Instant::now() < deadline, "the transaction does not end");
+    };
     let mut offsets = vec![0; usize::try_from(partitions).unwrap()];
     for element in found.elements() {
         if let Offset::Offset(offset) = element.offset() {

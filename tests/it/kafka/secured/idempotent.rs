@@ -26,9 +26,10 @@ async fn who_may_write_nothing_at_first_goes_on_once_granted() {
     let with = |name| user(&kafka, name).property("enable.idempotence", "true");
     let running = run(Replier::builder(with("replier")).group(TOPIC).service(echo(TOPIC))).await;
     let requester = requester(&with("requester"), &RequesterMetrics::new()).await;
-    let ask = || requester.ask(RawRequest::new(TOPIC, "?")).timeout(SHORT).send();
+    let ask = |time| requester.ask(RawRequest::new(TOPIC, "?")).timeout(time).send();
 
-    let refused = ask().await.unwrap_err();
+    // The refusal ends it, so there is time for that.
+    let refused = ask(LIMIT).await.unwrap_err();
     assert_eq!(refused.outcome(), Outcome::NotSent, "{refused}");
     assert!(refused.to_string().to_lowercase().contains("authoriz"), "{refused}");
 
@@ -36,7 +37,7 @@ async fn who_may_write_nothing_at_first_goes_on_once_granted() {
     let by = Instant::now() + LIMIT;
     // Sent, and handled, but the replier may not answer.
     loop {
-        let unanswered = ask().await.unwrap_err();
+        let unanswered = ask(SHORT).await.unwrap_err();
         println!("with the right to ask: {unanswered}");
         if unanswered.outcome() == Outcome::Unknown {
             break;
@@ -48,7 +49,7 @@ async fn who_may_write_nothing_at_first_goes_on_once_granted() {
     let granted = Instant::now();
     let by = Instant::now() + LIMIT;
     loop {
-        match ask().await {
+        match ask(SHORT).await {
             Ok(reply) => break assert_eq!(reply.payload, "?"),
             Err(early) => assert!(Instant::now() < by, "it goes on: {early}"),
         }

@@ -1,7 +1,7 @@
 //! Who does not get in is told soon, and told what to put right.
 
 use std::error::Error;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use antiphon::config::KafkaSettings;
 use antiphon::kafka::{Token, TokenProvider};
@@ -13,23 +13,24 @@ use crate::support::replying::echo;
 use crate::support::waiting::bounded;
 
 /// How late the end of a start may be on a machine that is starved.
-const MARGIN: std::time::Duration = std::time::Duration::from_secs(10);
+const MARGIN: Duration = Duration::from_secs(10);
 
-/// What both sides say when they are to start.
-async fn refused(settings: &KafkaSettings) -> [String; 2] {
+/// What both sides say when they are to start within this time.
+async fn refused(settings: &KafkaSettings, time: Duration) -> [String; 2] {
+    let start_timeout_ms = u64::try_from(time.as_millis()).unwrap();
     let begun = Instant::now();
-    let requester = Requester::builder(settings.clone()).settings(soon()).reply_topic(REPLIES);
+    let tuning = antiphon::config::RequesterSettings { start_timeout_ms, ..soon() };
+    let requester = Requester::builder(settings.clone()).settings(tuning).reply_topic(REPLIES);
     let asked = bounded("a requester fails", requester.build()).await;
     let asked = asked.expect_err("the requester does not get in").to_string();
-    assert!(begun.elapsed() < SOON + MARGIN, "{asked}");
+    assert!(begun.elapsed() < time + MARGIN, "{asked}");
     let begun = Instant::now();
-    let tuning =
-        antiphon::config::ReplierSettings { start_timeout_ms: 3_000, ..Default::default() };
+    let tuning = antiphon::config::ReplierSettings { start_timeout_ms, ..Default::default() };
     let replier = Replier::builder(settings.clone()).group(TOPIC).settings(tuning);
     let run = replier.service(echo(TOPIC)).run(std::future::pending());
     let answered = bounded("a replier fails", run).await;
     let answered = answered.expect_err("the replier does not get in").to_string();
-    assert!(begun.elapsed() < SOON + MARGIN, "{answered}");
+    assert!(begun.elapsed() < time + MARGIN, "{answered}");
     [asked, answered]
 }
 
@@ -71,7 +72,12 @@ async fn who_does_not_get_in_is_told_what_to_put_right() {
         ("no TLS", known().property("security.protocol", "SASL_PLAINTEXT"), "security.protocol"),
     ];
     for (case, settings, field) in cases {
-        for text in refused(&settings).await {
+        let mut texts = refused(&settings, SOON).await;
+        if !texts.iter().all(|text| text.contains(field)) {
+            // A machine that is starved may not have come as far as the refusal so soon.
+            texts = refused(&settings, 10 * SOON).await;
+        }
+        for text in texts {
             println!("{case}: {text}");
             assert!(text.contains(field), "{case}: `{field}` is not named in: {text}");
             assert!(!text.contains("another") && !text.contains(PASSWORD), "{case}: {text}");

@@ -79,8 +79,8 @@ async fn without(kafka: &SecuredKafka, running: &Running, missing: &Right) {
     let metrics = &running.metrics;
     let asked = Instant::now();
     // An idle group says nothing; requests do.
-    let waiting: Vec<_> =
-        (0..20).map(|_| requester.ask(RawRequest::new(TOPIC, "?")).timeout(LIMIT).send()).collect();
+    let ask = || requester.ask(RawRequest::new(TOPIC, "?")).timeout(5 * LIMIT);
+    let waiting: Vec<_> = (0..20).map(|_| ask().send()).collect();
     eventually("the replier says that it may not read", || metrics.unauthorized.get() == 1).await;
     println!("{:?}: noticed after {:?}", missing.resource, asked.elapsed());
     eventually("it is not ready", || !running.is_ready()).await;
@@ -128,8 +128,8 @@ async fn a_replier_in_transactions_outlives_the_loss_of_its_id_and_of_its_group(
     let requester = requester(&user(&kafka, "requester"), &RequesterMetrics::new()).await;
     call(&requester).await;
     kafka.revoke(&id).unwrap();
-    let waiting: Vec<_> =
-        (0..20).map(|_| requester.ask(RawRequest::new(TOPIC, "?")).timeout(LIMIT).send()).collect();
+    let ask = || requester.ask(RawRequest::new(TOPIC, "?")).timeout(5 * LIMIT);
+    let waiting: Vec<_> = (0..20).map(|_| ask().send()).collect();
     let aborted = || running.metrics.transactions("aborted").get() > 0;
     eventually("a transaction fails", aborted).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -197,10 +197,11 @@ async fn without_writing(kafka: &SecuredKafka, idempotent: &str) {
     let requests = right("requester", Operation::Write, Resource::Topic, TOPIC);
     kafka.revoke(&requests).unwrap();
     let revoked = Instant::now();
-    let ask = || requester.ask(RawRequest::new(TOPIC, "?")).timeout(Duration::from_secs(5));
-    // The node says that the right is gone a moment before it acts by that.
+    let ask = |time| requester.ask(RawRequest::new(TOPIC, "?")).timeout(time);
+    // The node says that the right is gone a moment before it acts by that. The refusal ends a call, so
+    // there is time for it.
     let refused = loop {
-        match ask().await {
+        match ask(LIMIT).await {
             Err(refused) => break refused,
             Ok(_) => assert!(revoked.elapsed() < SOON_AFTER, "it still may write"),
         }
@@ -210,7 +211,7 @@ async fn without_writing(kafka: &SecuredKafka, idempotent: &str) {
     assert_eq!(refused.outcome(), Outcome::NotSent, "{refused}");
     kafka.grant(&requests).unwrap();
     let granted = Instant::now();
-    while let Err(error) = ask().await {
+    while let Err(error) = ask(Duration::from_secs(5)).await {
         assert!(granted.elapsed() < SOON_AFTER, "{error}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

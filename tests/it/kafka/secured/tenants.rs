@@ -15,7 +15,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::revoked::right;
-use super::{PASSWORD, TOPIC, by_password, secured, soon};
+use super::{PASSWORD, TOPIC, by_password, secured};
 use crate::support::replying::{gated_echo, run};
 use crate::support::waiting::{LIMIT, bounded, eventually};
 use tokio_util::sync::CancellationToken;
@@ -52,6 +52,7 @@ async fn a_tenant_neither_reads_nor_ends_the_calls_of_another() {
     let gate = CancellationToken::new();
     let settings = antiphon::config::ReplierSettings {
         allow_reply_to: TENANTS.map(replies).to_vec(),
+        handler_timeout_ms: 600_000,
         ..Default::default()
     };
     // The service itself, which may do everything.
@@ -64,7 +65,6 @@ async fn a_tenant_neither_reads_nor_ends_the_calls_of_another() {
     let metrics = RequesterMetrics::new();
     let build = |tenant: &str, topic: String, metrics: &RequesterMetrics| {
         Requester::builder(login(tenant))
-            .settings(soon())
             .reply_topic(topic)
             .reply_partition(ReplyPartition::Shared)
             .metrics(metrics.clone())

@@ -33,7 +33,7 @@ async fn a_dead_letter_that_may_not_be_written_is_waited_for() {
     let running = run(builder.service(router)).await;
     let requester = requester(&user(&kafka, "requester"), &RequesterMetrics::new()).await;
     let ask = |payload: &'static str| {
-        requester.ask(RawRequest::new(TOPIC, payload)).timeout(LIMIT).send()
+        requester.ask(RawRequest::new(TOPIC, payload)).timeout(5 * LIMIT).send()
     };
     assert!(ask("bad").await.unwrap_err().status().is_some());
     let metrics = &running.metrics;
