@@ -31,7 +31,7 @@ async fn turned_away(requester: &Requester, calls: usize) -> usize {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut local = Local::start(&["work", "work.replies"]).await?;
+    let mut local = Local::start(&["work", "idle", "work.replies"]).await?;
     let places = Arc::new(Semaphore::new(20));
     let router =
         Router::new().handle_any("work", move |request, _: Context| work(request, places.clone()));
@@ -41,9 +41,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Full: one more call fails, and nothing of it was sent.
     let requester = builder().settings(three.clone()).build().await?;
-    let ask = || requester.ask(requester::RawRequest::new("work", ""));
-    let places: Vec<_> = (0..3).map(|_| ask().send()).collect();
-    match ask().await {
+    let ask = |topic| requester.ask(requester::RawRequest::new(topic, ""));
+    // Nobody answers these, so that they keep their places.
+    let places: Vec<_> = (0..3).map(|_| ask("idle").send()).collect();
+    match ask("work").await {
         Err(error) if matches!(error.kind(), CallErrorKind::Overloaded(_)) => println!("{error}"),
         other => return Err(format!("a fourth call was to fail: {other:?}").into()),
     }

@@ -58,7 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let fares = || ask("fares").scatter(AIRLINES);
     show("two of three", &fares().finish(Finish::Quorum(2)).await?);
-    let in_time = ask("fares").timeout(timeout(3_000)).scatter(AIRLINES);
+    let in_time = ask("fares").timeout(timeout(10_000)).scatter(AIRLINES);
     show("all in time", &in_time.await?);
     let cheap = |fares: &[&Reply]| fares.iter().any(|fare| fare.payload.len() < 3);
     show("a cheap one", &fares().until(cheap).await?);

@@ -16,6 +16,9 @@ use local::Local;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_resilience_circuitbreaker::{CircuitBreakerError, CircuitBreakerLayer};
 
+/// How long the service is spared, once it has failed.
+const OPEN: Duration = Duration::from_secs(5);
+
 #[derive(Default)]
 struct Stock {
     is_down: AtomicBool,
@@ -55,7 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .minimum_number_of_calls(5)
         .sliding_window_size(5)
         .failure_rate_threshold(0.5)
-        .wait_duration_in_open(Duration::from_millis(300))
+        .wait_duration_in_open(OPEN)
         .failure_classifier(is_failure)
         .build()?;
     // Its clones share the limit and the breaker.
@@ -78,7 +81,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     );
 
     stock.is_down.store(false, Ordering::Relaxed);
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    tokio::time::sleep(OPEN).await;
     let question = requester::RawRequest::new("stock", "widgets");
     let reply = service.clone().oneshot(question).await?;
     println!("then it is tried again: {}", String::from_utf8_lossy(&reply.payload));

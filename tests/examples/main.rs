@@ -105,7 +105,10 @@ examples! {
         "of 20 calls 5 failed, 15 were not made; the service was asked 5 times",
         "then it is tried again: 12 left",
     ];
-    urgent prints ["an urgent job, by way of jobs.urgent", "and then all 50 are done"];
+    urgent prints [
+        "an urgent job, by way of jobs.urgent\nmeanwhile 50 usual ones still wait\n\
+         and then all 50 are done",
+    ];
 }
 
 #[test]

@@ -191,7 +191,11 @@ fn perform(row: &Row, ground: &Ground, folder: &Path, long: bool) -> Outcome<Ver
     for _ in 0..stage.setup.repliers {
         stage.add_replier()?;
     }
-    until(STARTED, "the repliers to start", || count(&folder, "replier-2", is_started))?;
+    for number in 1..=stage.setup.repliers {
+        // The first one may be the last to be there, and is the one that most faults are for.
+        let replier = format!("replier-{number}");
+        until(STARTED, "the repliers to start", || count(&folder, &replier, is_started))?;
+    }
     stage.add_requester()?;
     until(STARTED, "an answer", || count(&folder, "requester-3", is_answer))?;
     sleep(STEADY);

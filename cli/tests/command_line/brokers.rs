@@ -4,6 +4,10 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use antiphon_testkit::TestBroker;
 
+/// Where nobody listens. The kernel gives this port to nobody by itself, unlike one that was free a
+/// moment ago.
+pub(crate) const NOBODY: &str = "127.0.0.1:1";
+
 /// The embedded broker. It holds nothing but memory, and ends with the process.
 pub(crate) fn mock() -> &'static TestBroker {
     static MOCK: OnceLock<TestBroker> = OnceLock::new();

@@ -20,7 +20,10 @@ fn a_killed_replier_costs_time_and_no_call() {
     let start = || {
         // The group gives the partitions of a dead member away after this time.
         let session = ["-X", "session.timeout.ms=6000", "--metrics", "0"];
-        topics.reply(&[&["--echo", "--group", "g"], &session[..]].concat())
+        // The work makes the load last for seconds, however quick the machine is: it must not be
+        // over when this thread comes to the kill.
+        let echo = ["--echo", "--work", "40ms", "--group", "g"];
+        topics.reply(&[&echo[..], &session[..]].concat())
     };
     let (mut staying, mut killed) = (start(), start());
     let at_work = killed.metrics_address();

@@ -1,12 +1,12 @@
 //! `antiphon doctor`: what it finds, and what it says to do about it.
 
-use std::net::TcpListener;
+use std::time::Instant;
 
 use antiphon_testkit::{TestBroker, TopicSpec};
 use serde_json::Value;
 
-use crate::brokers::{kafka, mock};
-use crate::process::{Ended, antiphon};
+use crate::brokers::{NOBODY, kafka, mock};
+use crate::process::{Ended, LIMIT, Launch, antiphon};
 use crate::topics::{Topics, connection};
 
 /// The checks of a report in JSON.
@@ -27,6 +27,22 @@ fn one<'a>(checks: &'a [Value], level: &str, check: &str, found: &str) -> &'a Va
         "not one {level} about `{check}` with `{found}`: {checks:#?}"
     );
     first.unwrap()
+}
+
+/// Runs it until nothing is left unread: what brokers are slow to tell is a warning, and no fault.
+fn told(doctor: impl Fn() -> Launch) -> (Ended, Vec<Value>) {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let ended = doctor().run();
+        let checks = checks(&ended);
+        let unread = |line: &Value| {
+            let found = line["found"].as_str().unwrap();
+            found.contains("cannot be read here") && !found.contains("there is none")
+        };
+        if !checks.iter().any(unread) || Instant::now() > deadline {
+            return (ended, checks);
+        }
+    }
 }
 
 fn failures(checks: &[Value]) -> Vec<&Value> {
@@ -88,13 +104,11 @@ fn topics_that_the_modes_need_and_do_not_exist() {
 
 #[test]
 fn no_broker_can_be_reached() {
-    // A port that was free just now, and that the kernel does not give away again soon.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let ended = antiphon(["doctor", "quotes", "--json", "-b", &port]).run();
+    let ended = antiphon(["doctor", "quotes", "--json", "-b", NOBODY]).run();
     assert_eq!((ended.code, &*ended.stderr), (Some(2), ""), "{ended:?}");
     let checks = checks(&ended);
     assert_eq!(checks.len(), 1, "{checks:#?}");
-    one(&checks, "failure", &port, "Connection refused");
+    one(&checks, "failure", NOBODY, "Connection refused");
 }
 
 #[test]
@@ -129,8 +143,8 @@ fn configurations_on_real_kafka() {
     let _replier = well.reply(&["--echo", "--group", "doctored"]);
     well.call(&["hi"]).run().succeeded();
     let arguments = ["--json", "--timeout", "30s", "--group", "doctored"];
-    let ended = well.command("doctor", &arguments).run().succeeded();
-    let found = checks(&ended);
+    let (ended, found) = told(|| well.command("doctor", &arguments));
+    ended.succeeded();
     one(&found, "ok", "request topic", "requester.max_request_bytes is 1000000");
     one(&found, "ok", "reply topic", "replier.max_reply_bytes is 1000000");
     one(&found, "ok", "reply topic", "requester.timeout_ms is 30000");
@@ -144,12 +158,12 @@ fn configurations_on_real_kafka() {
     let config = [("retention.ms", "1000"), ("cleanup.policy", "compact")];
     create(&broker, &format!("{name}.replies"), 2, &config);
     create(&broker, &format!("{name}.dedupe"), 2, &[("cleanup.policy", "delete")]);
-    let ended = antiphon(["doctor", &name, "--json", "--no-ping"])
-        .arguments(connection(&broker))
-        .variable("ANTIPHON__REPLIER__DEDUPE__STORE", "durable")
-        .run();
+    let (ended, found) = told(|| {
+        antiphon(["doctor", &name, "--json", "--no-ping"])
+            .arguments(connection(&broker))
+            .variable("ANTIPHON__REPLIER__DEDUPE__STORE", "durable")
+    });
     assert_eq!((ended.code, &*ended.stderr), (Some(1), ""), "{ended:?}");
-    let found = checks(&ended);
     one(&found, "failure", "request topic", "max.message.bytes is 5000");
     one(&found, "failure", "request topic", "nothing can be written");
     one(&found, "failure", "reply topic", "retention.ms is 1000");

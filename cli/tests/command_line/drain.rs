@@ -11,8 +11,10 @@ use crate::topics::{Topics, ready};
 fn a_replier_that_leaves_under_load_leaves_no_call_behind() {
     let topics = Topics::create(mock());
     // The drain must come to its end by itself: the test would notice if it used up its time.
+    // The work makes the load last for seconds, however quick the machine is: it must not be over
+    // when one of them leaves.
     let start = || {
-        let replier = topics.command("reply", &["--echo", "--metrics", "0"]);
+        let replier = topics.command("reply", &["--echo", "--work", "20ms", "--metrics", "0"]);
         ready(replier.variable("ANTIPHON__REPLIER__DRAIN_MS", "600000"))
     };
     let (mut leaving, mut staying) = (start(), start());

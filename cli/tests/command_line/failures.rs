@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use tempfile::NamedTempFile;
 
-use crate::brokers::mock;
+use crate::brokers::{NOBODY, mock};
 use crate::process::{Running, antiphon};
 use crate::topics::{Topics, connection};
 
@@ -18,8 +18,6 @@ const UNKNOWN: i32 = 3;
 
 #[test]
 fn no_broker() {
-    // A port that was free just now, and that the kernel does not give away again soon.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let commands: [&[&str]; 5] = [
         &["call", "quotes", "hi"],
         &["call", "quotes", "hi", "--create-topics"],
@@ -30,10 +28,11 @@ fn no_broker() {
     // All at once, since each of them waits for some seconds.
     let running: Vec<Running> = commands
         .iter()
-        .map(|command| antiphon(*command).arguments(["-b", &port]).start())
+        .map(|command| antiphon(*command).arguments(["-b", NOBODY]).start())
         .collect();
+    let words = ["cannot look up the topic", NOBODY, "Connection refused"];
     for running in running {
-        running.wait().failed(NOT_SENT, &["cannot look up the topic", &port, "Connection refused"]);
+        running.wait().failed(NOT_SENT, &words);
     }
 }
 

@@ -4,13 +4,17 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::brokers::kafka;
-use crate::process::{Ended, Launch};
+use crate::http::answers;
+use crate::process::{Ended, Launch, Running};
 use crate::topics::Topics;
 
 /// How many tickets are printed before the kill.
 const TICKETS: usize = 10_000;
-/// How many of them the first replier may answer.
+/// How many of them are printed before the first replier leaves.
 const FIRST: usize = 3_000;
+/// More than are under way at once: those that were sent after a moment are among so many that are
+/// printed after it.
+const UNDER_WAY: u16 = 500;
 /// Partitions of the reply topic.
 const PARTITIONS: u64 = 4;
 
@@ -27,20 +31,30 @@ fn assert_counts(summary: &Value, counts: &[(&str, usize)]) {
     assert!((1..=PARTITIONS).contains(&scans), "one scan of each reply partition: {summary}");
 }
 
+/// How many tickets it has printed.
+fn printed(submit: &Running) -> usize {
+    submit.stdout().lines().count()
+}
+
 /// Submits without end, and is killed by SIGKILL when it has printed enough. The first replier
 /// leaves long before that. Returns what was printed.
 fn submitted_and_killed(topics: &Topics, reply_partition: &str) -> String {
-    let replier = topics.reply(&["--echo"]);
+    let mut replier = topics.reply(&["--echo", "--metrics", "0"]);
+    let answered = replier.metrics_address();
     let endless = ["hi", "--count", "1000000000", "--in-flight", "256", "--timeout", "10m"];
     let mut submit = topics
         .command("submit", &endless)
         .arguments(["--reply-partition", reply_partition])
         .start();
-    submit.until("tickets", |submit| submit.stdout().lines().count() >= FIRST);
+    submit.until("tickets", |submit| printed(submit) >= FIRST);
+    // Tickets are printed whether anybody answers or not.
+    submit.until("answers", |_| answers(&answered) >= f64::from(UNDER_WAY));
     replier.signal(Signal::TERM);
     let left = replier.wait();
     assert_eq!(left.code, Some(0), "{left:?}");
-    submit.until("more tickets", |submit| submit.stdout().lines().count() >= TICKETS);
+    // However many it has answered, some of these it has not.
+    let wanted = TICKETS.max(printed(&submit) + usize::from(UNDER_WAY));
+    submit.until("more tickets", |submit| printed(submit) >= wanted);
     submit.signal(Signal::KILL);
     let killed = submit.wait();
     assert_eq!((killed.code, &*killed.stderr), (None, ""));

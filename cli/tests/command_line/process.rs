@@ -143,8 +143,12 @@ impl Running {
     pub(crate) fn says(&mut self, words: &str) -> String {
         let mut said = None;
         self.until(words, |running| {
-            let (stderr, ended) = (running.stderr(), running.child.try_wait().unwrap());
-            said = stderr.lines().find(|line| line.contains(words)).map(str::to_owned);
+            // In this order: when the end is seen, what was said before it is there to be read.
+            let ended = running.child.try_wait().unwrap();
+            let stderr = running.stderr();
+            // A line may be written in pieces, so only what has an end is a line.
+            let mut whole = stderr.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+            said = whole.find(|line| line.contains(words)).map(str::to_owned);
             assert!(said.is_some() || ended.is_none(), "it ended ({ended:?}):\n{stderr}");
             said.is_some()
         });

@@ -1,15 +1,13 @@
 //! What `antiphon reply` can be told: servers as handlers, pretended work and failures, and the
 //! topics that its settings need.
 
-use std::net::TcpListener;
-
 use antiphon_testkit::TestBroker;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::Consumer;
 
-use crate::brokers::{kafka, mock};
+use crate::brokers::{NOBODY, kafka, mock};
 use crate::http_server;
 use crate::process::{LIMIT, antiphon};
 use crate::topics::{Topics, connection, ready};
@@ -53,9 +51,8 @@ fn errors_of_http_are_errors_of_the_same_meaning() {
 
 #[test]
 fn a_server_that_is_not_there_is_unavailable() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let topics = Topics::create(mock());
-    let _replier = topics.reply(&["--http", &format!("http://{port}/")]);
+    let _replier = topics.reply(&["--http", &format!("http://{NOBODY}/")]);
     topics.call(&["hi"]).run().failed(4, &["UNAVAILABLE", "the server:", "Connection refused"]);
 }
 

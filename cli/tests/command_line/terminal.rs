@@ -16,10 +16,12 @@ fn a_reply_commands_a_terminal_to_do_nothing() {
     let topics = Topics::create(mock());
     let _replier = topics.reply(&["--echo"]);
     let shown = |arguments: &[&str]| {
-        let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        // Programs that other tests start must not inherit it: it would stay open while they run.
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let near = openpt(flags).unwrap();
         grantpt(&near).unwrap();
         unlockpt(&near).unwrap();
-        let far = ioctl_tiocgptpeer(&near, OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        let far = ioctl_tiocgptpeer(&near, flags).unwrap();
         let call = topics.call(arguments).input(REPLY.as_bytes()).on(File::from(far));
         assert_eq!(call.wait().code, Some(0));
         text(near.into())

@@ -106,9 +106,10 @@ fn a_ticket_is_shown_without_a_broker() {
 #[test]
 fn the_ends_of_tickets_are_told_apart() {
     let (topics, silent) = (Topics::create(mock()), Topics::create(mock()));
-    // Nobody serves its topic, and its reply would come to where the other's comes.
+    // Nobody serves its topic, and its reply would come to where the other's comes. The deadline is
+    // waited for, and leaves a broker that is slow the time to acknowledge the request.
     let replies = format!("{}.replies", topics.request);
-    let late = submit(&silent, &["?", "--timeout", "2s", "--reply-topic", &replies]);
+    let late = submit(&silent, &["?", "--timeout", "10s", "--reply-topic", &replies]);
     let late = late.line().to_owned();
     let waited = topics.ticket("wait", &[&late]).run();
     waited.failed(NO_REPLY, &["no reply by the deadline", "may have been executed"]);

@@ -25,8 +25,9 @@ fn each_request_has_one_committed_reply_however_often_repliers_are_killed() {
     let topics = Topics::create(&broker);
     let start = |number: usize| {
         let session = ["-X", "session.timeout.ms=6000", "--metrics", "0"];
-        let replier =
-            topics.command("reply", &[&["--echo", "--group", "g"], &session[..]].concat());
+        // The work makes the load outlast the kills, however quick the machine is.
+        let echo = ["--echo", "--work", "20ms", "--group", "g"];
+        let replier = topics.command("reply", &[&echo[..], &session[..]].concat());
         // The one that takes its place has the same id, and ends its transaction.
         let replier = replier.variable("ANTIPHON__REPLIER__TRANSACTIONS__ENABLED", "true");
         let replier = replier.variable("ANTIPHON__REPLIER__TRANSACTIONS__INTERVAL_MS", "10");

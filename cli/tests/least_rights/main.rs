@@ -6,6 +6,8 @@ mod exchange;
 mod journal;
 mod printed;
 
+use std::time::{Duration, Instant};
+
 use antiphon::config::{DedupeStore, Settings};
 use antiphon_testkit::{Operation, Resource, Right, Scram, SecuredKafka};
 
@@ -42,31 +44,64 @@ async fn rows(kafka: &SecuredKafka, settings: &Settings, mode: &str) -> Vec<Stri
         kafka.grant(right).unwrap();
     }
     let exchange = Exchange { kafka, settings };
-    exchange.run(WELL).await.expect("with all rights everything goes through");
+    goes_through(&exchange, "with all rights").await;
     let mut rows = Vec::new();
     for right in &rights {
         Journal::clear();
         println!("without {}", named(right));
         kafka.revoke(right).unwrap();
-        let broke = exchange.run(BROKEN).await;
+        let (mut broke, mut told) = broken(&exchange, right, mode, BROKEN).await;
+        if !tells(&broke, &told, right) {
+            // On a machine that is busy enough it broke for want of time, before it came to what is
+            // missing; or for want of the right before, which had not been given back yet.
+            (broke, told) = broken(&exchange, right, mode, WELL).await;
+        }
         kafka.grant(right).unwrap();
-        let Err(broke) = broke else { panic!("{mode}: {} is not needed", named(right)) };
-        let told = Journal::about_rights(kind(right));
-        let text = [broke.as_str(), &told].join(" · ");
-        let lower = text.to_lowercase();
         assert!(
-            lower.contains("authoriz") && lower.contains(kind(right)),
-            "{mode}: without {} this was told: {text}\n{}",
+            tells(&broke, &told, right),
+            "{mode}: without {} this was told: {broke} · {told}\n{}",
             named(right),
             Journal::all()
         );
         rows.push(format!("| {mode} | {} | {broke} | {told} |", named(right)));
     }
-    exchange.run(WELL).await.expect("given back, everything goes through again");
+    goes_through(&exchange, "with all rights given back").await;
     for right in &rights {
         kafka.revoke(right).unwrap();
     }
     rows
+}
+
+/// Everything goes through, once the node goes by what it has acknowledged: it keeps rights in a log,
+/// which the part of it that decides reads a moment later.
+async fn goes_through(exchange: &Exchange<'_>, what: &str) {
+    let by = Instant::now() + WELL;
+    while let Err(broke) = exchange.run(WELL).await {
+        let for_a_right = broke.to_lowercase().contains("authoriz");
+        assert!(for_a_right && Instant::now() < by, "{what} not everything goes through: {broke}");
+    }
+}
+
+/// What breaks without this right, once the node goes by that, and what was said about such rights.
+async fn broken(
+    exchange: &Exchange<'_>,
+    right: &Right,
+    mode: &str,
+    patience: Duration,
+) -> (String, String) {
+    let by = Instant::now() + WELL;
+    loop {
+        match exchange.run(patience).await {
+            Ok(()) => assert!(Instant::now() < by, "{mode}: {} is not needed", named(right)),
+            Err(broke) => return (broke, Journal::about_rights(kind(right))),
+        }
+    }
+}
+
+/// Whether either says which right is missing.
+fn tells(broke: &str, told: &str, right: &Right) -> bool {
+    let text = [broke, told].join(" · ").to_lowercase();
+    text.contains("authoriz") && text.contains(kind(right))
 }
 
 /// The word for what a right is to, as errors have it.

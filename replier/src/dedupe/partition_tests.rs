@@ -2,8 +2,12 @@
 
 use super::*;
 
+/// Long beside all that a test takes, so that nothing is too old before it is looked at.
+const WINDOW: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
+
 fn handled(changelog: Option<bool>) -> (Arc<Handled>, IntGauge) {
-    let limits = Limits { window: Duration::from_secs(60), entries: 100, bytes: 1 << 20 };
+    let limits = Limits { window: WINDOW, entries: 100, bytes: 1 << 20 };
     let gauge = IntGauge::new("entries", "entries").expect("valid");
     let changelog =
         changelog.map(|claims| Changelog { topic: "t.dedupe".into(), claims, envelope: None });
@@ -103,9 +107,9 @@ fn what_is_written_is_what_is_restored() {
     let (fresh, gauge) = self::handled(Some(false));
     let id = Identity::from_bytes(record.key.as_deref().expect("a key")).expect("an identity");
     let value = record.payload.as_deref();
-    fresh.restore(id, value, Duration::from_secs(60));
+    fresh.restore(id, value, WINDOW);
     assert_eq!(gauge.get(), 0, "too old");
-    fresh.restore(id, value, Duration::from_secs(59));
+    fresh.restore(id, value, WINDOW - MINUTE);
     assert_eq!(gauge.get(), 1);
     assert!(matches!(fresh.ask(id), Asked::Ended(found) if found == kept));
     fresh.restore(id, None, Duration::ZERO);
@@ -124,7 +128,7 @@ fn what_is_written_is_sealed_and_opens_for_its_own_request_only() {
     };
     let envelope = Envelope::load(&settings, "replier.encryption").expect("readable");
     let sealing = || {
-        let limits = Limits { window: Duration::from_secs(60), entries: 100, bytes: 1 << 20 };
+        let limits = Limits { window: WINDOW, entries: 100, bytes: 1 << 20 };
         let gauge = IntGauge::new("entries", "entries").expect("valid");
         let changelog =
             Changelog { topic: "t.dedupe".into(), claims: false, envelope: envelope.clone() };

@@ -200,14 +200,14 @@ mod tests {
             async { Err::<RawReply, _>(Status::new(Code::Unavailable, "never")) }
         });
         let mut settings = settings(100, 10_000);
-        (settings.retry.initial_ms, settings.retry.max_ms) = (40, 40);
+        (settings.retry.initial_ms, settings.retry.max_ms) = (400, 400);
         let service = service_with(router, settings);
-        let deadline = Deadline::after(Duration::from_millis(100));
+        let deadline = Deadline::after(Duration::from_secs(1));
         let (outcome, begun) = outcome(&service, context(Some(deadline))).await;
         assert!(matches!(outcome, Outcome::Failed(status) if status.code() == Code::Unavailable));
         let starts = starts.lock().expect("not poisoned");
         assert_eq!(starts.len(), begun.runs as usize);
-        // The attempts would have lasted for about two seconds.
+        // The attempts would have lasted for about twenty seconds.
         assert!(begun.runs < 100 && starts.iter().all(|start| *start < deadline.instant()));
     }
 }
