@@ -114,6 +114,8 @@ impl Service {
                 return Box::pin(self.stream(begun, items, to, cancellable, original, taken)).await;
             }
         };
+        // There is nothing to cancel any more, and that is so before anybody can see the reply.
+        drop(cancellable);
         self.dispose(outcome, to, original.as_deref(), begun.runs, taken);
     }
 

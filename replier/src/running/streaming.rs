@@ -76,6 +76,8 @@ impl Service {
         self.metrics.running.dec();
         route.metrics.seconds.observe(started.elapsed().as_secs_f64());
         let cancelled = request.is_some_and(CancellationToken::is_cancelled);
+        // There is nothing to cancel any more, and that is so before anybody can see the end.
+        drop(cancellable);
         let answer = match ended {
             Ended::Panicked => {
                 route.metrics.panicked.inc();

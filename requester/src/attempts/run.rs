@@ -142,11 +142,19 @@ impl Attempts {
         }
         let mut surest = Outcome::NotSent;
         let mut tries = 0;
+        let mut before: Option<Failure> = None;
         loop {
             let mut failure = match self.hedged().await {
                 Ok(reply) => return Ok(reply),
                 Err(failure) => failure,
             };
+            // The wait may have taken longer than it was meant to. What the last attempt came to
+            // says more than that there was no time for this one.
+            if is_too_late(&failure)
+                && let Some(before) = before
+            {
+                return Err(before);
+            }
             tries += 1;
             let retry = self.back_off(tries, &failure);
             // What an earlier attempt may have done is not undone by a later one.
@@ -160,6 +168,7 @@ impl Attempts {
                 },
                 None => return Err(failure),
             }
+            before = Some(failure);
         }
     }
 
@@ -247,6 +256,11 @@ impl Attempts {
             None => matches!(kind, CallErrorKind::Overloaded(_) | CallErrorKind::NotPositioned),
         }
     }
+}
+
+/// Whether an attempt was not begun since the deadline had passed.
+fn is_too_late(failure: &Failure) -> bool {
+    matches!(failure.kind, CallErrorKind::Timeout) && failure.outcome == Outcome::NotSent
 }
 
 /// Whether trying again may help, if it is allowed.

@@ -153,9 +153,12 @@ impl Session {
         prepared: &Prepared,
         deadline: Deadline,
     ) -> Result<Position, Failure> {
-        let Submission { entry, mut arrival, reply_partition, .. } = submission;
+        let Submission { entry, arrival, reply_partition, .. } = submission;
+        let gone = |_| Err(Failure::unknown(CallErrorKind::Closed));
         // While the store was written, the deadline may have passed or the requester been closed.
-        if let Ok(ended) = arrival.try_recv() {
+        // Whoever has taken the entry out of the table says so, perhaps a moment later.
+        if !self.calls.is_waiting(entry.call()) {
+            let ended = arrival.await.unwrap_or_else(gone);
             entry.release();
             return ended.map_err(|failure| Failure::not_sent(failure.kind));
         }
@@ -167,7 +170,7 @@ impl Session {
         }
         let ended = arrival.await;
         entry.release();
-        ended.unwrap_or_else(|_| Err(Failure::unknown(CallErrorKind::Closed)))
+        ended.unwrap_or_else(gone)
     }
 
     pub(super) fn withdraw(&self, entry: Entry) {

@@ -155,12 +155,13 @@ impl Calls {
         match answered {
             Some(Ok(waiting)) => Some(Answered::Once(waiting)),
             Some(Err(Some(pieces))) => Some(Answered::Several(pieces)),
-            Some(Err(None)) => None,
-            // Whoever holds a ticket looks for its reply when he likes.
-            None if call & TICKET != 0 => {
+            // Whoever holds a ticket looks for its reply when he likes. It may be here before the
+            // acknowledgement of its request.
+            Some(Err(None)) | None if call & TICKET != 0 => {
                 self.metrics().ticket_replies.inc();
                 None
             }
+            Some(Err(None)) => None,
             None => {
                 self.metrics().late_replies.inc();
                 None
@@ -191,6 +192,11 @@ impl Calls {
             let error = (!good).then_some(Code::Unknown);
             self.accounts.answered(waiting.sent_at, error, self.budget.count());
         }
+    }
+
+    /// Whether a call has not ended.
+    pub(crate) fn is_waiting(&self, call: u64) -> bool {
+        self.table.remove_unless(call, |_| Some(())).is_some()
     }
 
     /// Notes that a request is in its topic.

@@ -87,7 +87,8 @@ async fn without_a_broker_calls_end_by_their_deadlines_and_were_not_sent() {
     ask().on_reply(move |answer| told.send(answer).unwrap());
     let queue = requester.replies(1);
     ask().queue(&queue, ()).unwrap();
-    let mut polled = ask().send();
+    // It has time, so that it is looked at before that is up.
+    let mut polled = ask().timeout(Duration::from_secs(5)).send();
     assert!(polled.try_reply().is_none(), "it waits");
     assert_eq!(requester.in_flight(), 0);
 

@@ -166,10 +166,10 @@ async fn past_the_cap_on_bytes_one_more_fails_at_once_and_the_room_can_be_used_a
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_producer_queue_fails_one_more_call_at_once() {
     let broker = embedded(1);
-    // Requests for a topic that is not known yet stay in the queue.
+    // Requests for a topic that is not known yet stay in the queue, for longer than it takes to fill it.
     let kafka = settings(&broker)
         .property("queue.buffering.max.messages", "5")
-        .property("topic.metadata.propagation.max.ms", "1000");
+        .property("topic.metadata.propagation.max.ms", "5000");
     let (requester, metrics) = build(Requester::builder(kafka).reply_topic(REPLIES)).await;
     let send = |topic| requester.ask(RawRequest::new(topic, "?")).send();
     let queued: Vec<_> = (0..5).map(|_| send("nobody")).collect();
@@ -182,11 +182,16 @@ async fn a_full_producer_queue_fails_one_more_call_at_once() {
         refusal("a queued call to a topic that never comes", call).await;
     }
     assert_eq!((metrics.not_sent.get(), requester.in_flight()), (6, 0));
-    let waiting = send(QUOTES);
-    assert_eq!(requester.in_flight(), 1);
-    eventually("the queue has room again, and the request is written", || {
-        ends(&broker, QUOTES) == [1]
+    // The client gives the room back a moment after it has told of the failures.
+    let mut waiting = send(QUOTES);
+    eventually("the queue has room again", || {
+        if waiting.correlation_id().is_none() {
+            waiting = send(QUOTES);
+        }
+        waiting.correlation_id().is_some()
     })
     .await;
+    assert_eq!(requester.in_flight(), 1);
+    eventually("the request is written", || ends(&broker, QUOTES) == [1]).await;
     drop(waiting);
 }

@@ -82,7 +82,7 @@ async fn a_full_queue_refuses_a_call_until_an_answer_is_taken() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn errors_arrive_too() {
     let broker = embedded(1);
-    let _replier = start(&broker, mixed(QUOTES)).await;
+    let replier = start(&broker, mixed(QUOTES)).await;
     let (requester, metrics) = requester(&broker, REPLIES).await;
     let queue = requester.replies(10);
     let ask = |question| requester.ask(RawRequest::new(QUOTES, question));
@@ -108,6 +108,8 @@ async fn errors_arrive_too() {
     }
     assert_eq!(seen.len(), 4);
     ask("silence").queue(&queue, "closed").unwrap();
+    // What is closed before it has left this process was not sent.
+    eventually("the request is with its handler", || replier.metrics.running.get() == 1).await;
     requester.clone().close(Duration::ZERO).await;
     ask("good").queue(&queue, "refused").unwrap();
     for (tag, outcome) in [("closed", Outcome::Unknown), ("refused", Outcome::NotSent)] {

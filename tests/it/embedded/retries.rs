@@ -2,6 +2,7 @@
 
 mod hedges;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,9 +13,9 @@ use antiphon::requester::{RawRequest, RetryPolicy};
 use antiphon::{CallErrorKind, Code, Context, Outcome, Requester, Router, Status};
 
 use crate::support::asking::{build, requester};
-use crate::support::brokers::{QUOTES, REPLIES, embedded, settings};
+use crate::support::brokers::{QUOTES, REPLIES, UNREAD, embedded, settings};
 use crate::support::replying::{mixed, start};
-use crate::support::waiting::{bounded, eventually};
+use crate::support::waiting::{LIMIT, bounded, eventually};
 
 /// The attempts that a handler saw, with the key and the correlation id of each.
 type Seen = Arc<Mutex<Vec<(u32, Option<Vec<u8>>, Vec<u8>)>>>;
@@ -101,7 +102,7 @@ async fn a_request_that_was_not_sent_is_made_again_within_its_deadline() {
     assert_eq!((metrics_before, requester.in_flight()), (0, 0));
 
     let _filler = requester.ask(RawRequest::new(QUOTES, "silence")).send();
-    let timeout = Duration::from_millis(300);
+    let timeout = Duration::from_secs(2);
     let error = bounded("the call", ask().timeout(timeout).into_future()).await;
     let error = error.expect_err("there is no room");
     assert!(matches!(error.kind(), CallErrorKind::Overloaded(_)), "{error}");
@@ -117,8 +118,23 @@ async fn a_request_that_was_not_sent_is_made_again_within_its_deadline() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_outcome_is_the_surest_of_all_attempts() {
     let broker = embedded(1);
-    let seen = Seen::default();
-    let _replier = start(&broker, failing(&seen, u32::MAX, Code::Unavailable)).await;
+    let (executed, tries) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let router = Router::new().handle_any(QUOTES, {
+        let (executed, tries) = (Arc::clone(&executed), Arc::clone(&tries));
+        move |_: Asked, _: Context| {
+            let (executed, tries) = (Arc::clone(&executed), Arc::clone(&tries));
+            async move {
+                executed.fetch_add(1, Ordering::SeqCst);
+                // No attempt ends, and frees its place, while the other thread is held up.
+                let before = tries.load(Ordering::SeqCst);
+                while tries.load(Ordering::SeqCst) == before {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                Err::<RawReply, _>(Status::new(Code::Unavailable, "not yet"))
+            }
+        }
+    });
+    let _replier = start(&broker, router).await;
     let capped = RequesterSettings { max_in_flight: 1, ..Default::default() };
     let builder = Requester::builder(settings(&broker)).reply_topic(REPLIES).settings(capped);
     let (requester, _) = build(builder).await;
@@ -126,13 +142,14 @@ async fn the_outcome_is_the_surest_of_all_attempts() {
     let policy = policy.max_backoff(Duration::from_millis(100));
     let ask = requester.ask(RawRequest::new(QUOTES, "?")).idempotent();
     let call = ask.retry(policy).send();
-    eventually("the first attempt is executed", || !seen.lock().unwrap().is_empty()).await;
+    eventually("the first attempt is executed", || executed.load(Ordering::SeqCst) > 0).await;
     // Somebody else takes the only place as soon as an attempt frees it, and keeps it.
     let clone = requester.clone();
     let greedy = thread::spawn(move || {
-        let limit = Instant::now() + Duration::from_secs(20);
+        let limit = Instant::now() + LIMIT;
         while Instant::now() < limit {
-            let call = clone.ask(RawRequest::new("nobody reads this", "?")).partition(0).send();
+            tries.fetch_add(1, Ordering::SeqCst);
+            let call = clone.ask(RawRequest::new(UNREAD, "?")).partition(0).send();
             if call.correlation_id().is_some() {
                 return Some(call);
             }

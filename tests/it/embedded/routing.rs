@@ -1,11 +1,10 @@
 //! Where replies come in, and whose they are.
 
 use antiphon::Requester;
-use antiphon::config::{ReplyPartition, RequesterSettings};
+use antiphon::config::{KafkaSettings, ReplyPartition, RequesterSettings};
 use antiphon::kafka::TopicError;
 use antiphon::metrics::RequesterMetrics;
 use antiphon::requester::{BuildError, RawRequest, RequesterBuilder};
-use antiphon_testkit::TestBroker;
 use futures::future::join_all;
 
 use crate::support::asking::{build, requester};
@@ -117,10 +116,9 @@ async fn a_requester_that_cannot_read_its_replies_does_not_start() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_requester_without_a_broker_says_so_in_its_start_time() {
-    let gone = TestBroker::mock().start().unwrap();
-    let kafka = settings(&gone);
-    drop(gone);
-    let quick = RequesterSettings { start_timeout_ms: 300, ..Default::default() };
+    // No broker of another test is ever given this port. The client needs a while to find that out.
+    let kafka = KafkaSettings::new("127.0.0.1:1");
+    let quick = RequesterSettings { start_timeout_ms: 5_000, ..Default::default() };
     let error = refused(Requester::builder(kafka).reply_topic(REPLIES).settings(quick)).await;
     assert!(matches!(&error, BuildError::ReplyTopic(TopicError::Unreachable { .. })), "{error}");
     assert!(error.to_string().contains("Connection refused"), "{error}");

@@ -77,15 +77,23 @@ async fn no_run_starts_past_the_callers_deadline() {
     let (starts, runs) = (Arc::default(), Runs::default());
     let _replier = retrying(&broker, failing(&starts, &runs, Code::Aborted), 100, 400).await;
     let (requester, _) = requester(&broker, REPLIES).await;
-    let deadline = Instant::now() + Duration::from_secs(1);
-    let ask = requester.ask(RawRequest::new(QUOTES, "1000")).timeout(Duration::from_secs(1));
-    // The last failure, or the end of the caller's patience, whichever came first.
-    bounded("the call", ask.send()).await.expect_err("it never succeeds");
-    // The hundred attempts would have lasted for some twenty seconds.
-    eventually("it is committed", || committed(&broker, "repliers", QUOTES) == [1]).await;
-    let starts = starts.lock().unwrap();
-    assert!(!starts.is_empty() && starts.len() < 100, "{} runs", starts.len());
-    // The deadline travels in milliseconds, and was drawn a moment after ours.
-    let late = Duration::from_millis(50);
-    assert!(starts.iter().all(|start| *start < deadline + late), "{starts:?}, {deadline:?}");
+    // On a slow day the first run may not start in time, or one that did is noted a while after that.
+    // Runs that start late because nothing stops them do so each time.
+    for round in 1.. {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let ask = requester.ask(RawRequest::new(QUOTES, "1000")).timeout(Duration::from_secs(1));
+        // The last failure, or the end of the caller's patience, whichever came first.
+        bounded("the call", ask.send()).await.expect_err("it never succeeds");
+        // The hundred attempts would have lasted for some twenty seconds.
+        let all = || committed(&broker, "repliers", QUOTES) == [round];
+        eventually("it is committed", all).await;
+        let starts = std::mem::take(&mut *starts.lock().unwrap());
+        assert!(starts.len() < 100, "{} runs", starts.len());
+        // The deadline travels in milliseconds, and was drawn a moment after ours.
+        let late = Duration::from_millis(50);
+        if !starts.is_empty() && starts.iter().all(|start| *start < deadline + late) {
+            break;
+        }
+        assert!(round < 5, "{starts:?}, {deadline:?}");
+    }
 }

@@ -40,6 +40,8 @@ struct Faulty {
 #[derive(Default)]
 struct Faults {
     put: AtomicBool,
+    /// An entry is being put in, or was.
+    putting: AtomicBool,
     acknowledge: AtomicBool,
     /// Acknowledgements are lost without a word, as when the process dies before them.
     forget: AtomicBool,
@@ -76,6 +78,7 @@ fn unless<T: Send + 'static>(fault: &AtomicBool, work: Stored<T>) -> Stored<T> {
 
 impl PendingStore for Faulty {
     fn put(&self, entry: Entry) -> Stored<()> {
+        self.faults.putting.store(true, Ordering::SeqCst);
         let put = unless(&self.faults.put, self.kept.put(entry));
         match self.gate.clone() {
             Some(gate) => Box::pin(async move {

@@ -105,7 +105,7 @@ async fn without_a_reply_a_wait_ends_by_the_deadline_and_a_late_reply_is_found()
     assert!(error.elapsed() >= Duration::from_millis(100), "{error}");
     assert!(requester.poll(&far).await.unwrap().is_none(), "it may still come");
 
-    let near = bounded("a submission", ask(Duration::from_secs(1))).await.unwrap();
+    let near = bounded("a submission", ask(Duration::from_secs(5))).await.unwrap();
     let error = bounded("a wait", requester.wait(&near)).await.unwrap_err();
     assert!(matches!(error.kind(), CallErrorKind::Timeout), "{error}");
     assert_eq!(error.outcome(), Outcome::Unknown);
