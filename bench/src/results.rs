@@ -119,9 +119,18 @@ impl Machine {
             processor: value(&read("/proc/cpuinfo"), "model name").unwrap_or_default(),
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             memory_gib: kilobytes.unwrap_or_default().div_ceil(1 << 20),
-            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            kernel: release(&read("/proc/sys/kernel/osrelease")).to_owned(),
         }
     }
+}
+
+/// The release of a kernel, without what those who built it have named theirs.
+fn release(kernel: &str) -> &str {
+    kernel
+        .trim()
+        .split(|letter: char| letter != '.' && !letter.is_ascii_digit())
+        .next()
+        .unwrap_or("")
 }
 
 impl std::fmt::Display for Machine {
@@ -135,6 +144,13 @@ impl std::fmt::Display for Machine {
 mod tests {
     use super::*;
     use crate::ratios::tests::measured;
+
+    #[test]
+    fn a_kernel_is_named_by_its_release() {
+        assert_eq!(release("6.12.48+deb13-amd64\n"), "6.12.48");
+        assert_eq!(release("6.18\n"), "6.18");
+        assert_eq!(release(""), "");
+    }
 
     fn run(rounds: usize) -> Results {
         let measurements =

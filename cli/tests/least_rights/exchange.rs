@@ -97,7 +97,9 @@ impl Exchange<'_> {
     }
 
     fn user(&self, name: &str) -> KafkaSettings {
-        KafkaSettings::new(self.kafka.sasl())
+        let mut settings = KafkaSettings::new(self.kafka.sasl());
+        settings.properties = self.settings.kafka.properties.clone();
+        settings
             .property("security.protocol", "SASL_SSL")
             .property("ssl.ca.location", self.kafka.ca().to_string_lossy())
             .property("sasl.mechanism", "SCRAM-SHA-512")
