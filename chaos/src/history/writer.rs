@@ -114,8 +114,12 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::thread;
+
     use super::*;
-    use crate::history::{History, Id};
+    use crate::history::{Class, History, Id};
 
     #[test]
     fn what_was_noted_can_be_read_while_the_writer_lives() {
@@ -140,5 +144,32 @@ mod tests {
         let error = Writer::create(folder.path(), "r-1").expect_err("it is there");
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert!(error.to_string().contains("r-1.jsonl"), "{error}");
+    }
+
+    #[test]
+    fn a_line_that_holds_up_its_process_says_for_how_long() {
+        let (mut reader, sink) = io::pipe().expect("a pipe");
+        let file = Mutex::new(File::from(OwnedFd::from(sink)));
+        let writer = Writer { process: "r-1".into(), path: PathBuf::new(), file };
+        let read = thread::spawn(move || {
+            // From here on the line is being written.
+            let mut first = [0];
+            reader.read_exact(&mut first)?;
+            thread::sleep(SLOW * 2);
+            let mut text = char::from(first[0]).to_string();
+            reader.read_to_string(&mut text).map(|_| text)
+        });
+        // More than any pipe holds, so that it waits to be read.
+        let text = "long".repeat(1 << 20);
+        let (id, class, code) = (Id(1), Class::NotSent, "timeout".to_owned());
+        writer.note(Kind::Err { id, class, code, text }).expect("written");
+        drop(writer);
+        let text = read.join().expect("it reads").expect("text");
+        let lines: Vec<Event> =
+            text.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
+        let [_, Event { event: Kind::Starved { for_us }, .. }] = &lines[..] else {
+            panic!("{} lines", lines.len());
+        };
+        assert!(*for_us >= us(SLOW), "{for_us} µs");
     }
 }

@@ -1,5 +1,6 @@
 //! The fault matrix: each row steady, faulty, healed and recovered, and judged by its histories.
 
+mod caps;
 mod ground;
 mod row;
 mod rows;

@@ -1,8 +1,9 @@
 //! What a row of the matrix is: a fault, what it needs, and what may come of it.
 
 use antiphon_chaos::checker::{Limits, Verdict};
-use antiphon_chaos::history::{Class, Gauge};
+use antiphon_chaos::history::Class;
 
+use super::caps::caps;
 use super::stage::{Setup, Stage};
 use crate::Outcome;
 
@@ -138,20 +139,8 @@ impl Row {
 
     /// What a row of this kind is judged by.
     pub(super) fn limits(&self, topic: &str) -> Limits {
-        // The defaults of the settings that cap them, or of what such a process takes, with room.
-        let requester = Gauge {
-            in_flight: Some(1_000_000),
-            memory_bytes: Some(256 << 20),
-            fds: Some(100),
-            ..Gauge::default()
-        };
-        // A third client asks where the logs end while partitions are new.
-        let replier = Gauge { in_flight: Some(20_000), fds: Some(150), ..requester };
-        // A process with several requesters at once.
-        let newcomers = Gauge { fds: Some(1_000), ..requester };
-        let caps = [("requester", requester), ("replier", replier), ("newcomers", newcomers)];
         let mut limits = Limits {
-            caps: caps.map(|(name, caps)| (name.to_owned(), caps)).into(),
+            caps: caps(),
             // What was handled may have to be handled again where the row says so.
             clean_drain: self.duplicates == Duplicates::None,
             reply_topics: vec![format!("{topic}.replies")],

@@ -12,6 +12,7 @@ use antiphon_testkit::TopicSpec;
 use clap::Args;
 use fastrand::Rng;
 
+use super::caps::caps;
 use super::stage::{Setup, Stage};
 use super::witness::Witness;
 use super::{PARTITIONS, STARTED, STEADY, Settings, count, is_answer, is_started, until};
@@ -137,16 +138,8 @@ pub(crate) fn run(options: &Options) -> Outcome {
 }
 
 fn judge(options: &Options, folder: &std::path::Path, faults: u32) -> Outcome {
-    let caps = Gauge {
-        in_flight: Some(1_000_000),
-        memory_bytes: Some(256 << 20),
-        fds: Some(100),
-        ..Gauge::default()
-    };
-    // A third client asks where the logs end while partitions are new.
-    let replier = Gauge { fds: Some(150), ..caps };
     let limits = Limits {
-        caps: [("requester".to_owned(), caps), ("replier".to_owned(), replier)].into(),
+        caps: caps(),
         memory_growth_per_s: Some(GROWTH_PER_S),
         growth_from_us: 300_000_000,
         clean_drain: false,

@@ -32,6 +32,15 @@ fn push(schedule: &mut Schedule<Request>, topic: &Arc<str>, request: Request) {
     schedule.push(meta, request);
 }
 
+/// So many requests for each of three endpoints, in turns.
+fn for_three(schedule: &mut Schedule<Request>, topic: &Arc<str>, each: usize) {
+    for number in 0..each {
+        for endpoint in 0..3 {
+            push(schedule, topic, plain(number, 0, endpoint));
+        }
+    }
+}
+
 /// Requests of one partition and endpoint, and without keys.
 fn plain(number: usize, partition: i32, endpoint: usize) -> Request {
     Request { number, partition, key: None, endpoint }
@@ -226,11 +235,7 @@ fn keys_run_beside_each_other_beyond_the_partitions() {
 fn urgent_requests_start_first_and_the_others_do_not_starve() {
     let topic = topic();
     let mut schedule = Schedule::new(Lane::Unordered, 1, &[0, 5, 9, 0]);
-    for number in 0..160 {
-        for endpoint in 0..3 {
-            push(&mut schedule, &topic, plain(number, 0, endpoint));
-        }
-    }
+    for_three(&mut schedule, &topic, 160);
     let mut counts = [0; 3];
     for start in 0..160 {
         let (request, token) = schedule.next().unwrap();
@@ -247,11 +252,7 @@ fn urgent_requests_start_first_and_the_others_do_not_starve() {
 fn of_those_that_never_had_a_turn_the_most_urgent_is_first() {
     let topic = topic();
     let mut schedule = Schedule::new(Lane::Unordered, 1, &[0, 5, 9, 0]);
-    for number in 0..40 {
-        for endpoint in 0..3 {
-            push(&mut schedule, &topic, plain(number, 0, endpoint));
-        }
-    }
+    for_three(&mut schedule, &topic, 40);
     let mut others = Vec::new();
     for _ in 0..32 {
         let (request, token) = schedule.next().unwrap();
