@@ -156,6 +156,7 @@ mod tests {
             let id = CorrelationId::new(InstanceId::from_bits(instance), call);
             let echoed = CorrelationId::from_bytes(&id.to_bytes()).expect("well formed");
             prop_assert_eq!(echoed.instance(), InstanceId::from_bits(instance));
+            prop_assert_eq!(echoed.instance().bits(), instance & mask(INSTANCE_BITS));
             prop_assert_eq!(echoed.call(), call & mask(CALL_BITS));
         }
 

@@ -66,3 +66,21 @@ impl Meter {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_what_is_allowed_goes_through_and_one_more_does_not() {
+        let mut meter = Meter::new(Caps { count: 2, bytes: 100 });
+        assert_eq!(meter.add(b"a", Some(b"1")), Ok(()));
+        assert_eq!(meter.add(b"b", None), Ok(()));
+        assert_eq!(meter.add(b"c", None), Err(HeaderFault::TooMany(2)));
+
+        let mut meter = Meter::new(Caps { count: 100, bytes: 6 });
+        assert_eq!(meter.add(b"ab", Some(b"123")), Ok(()));
+        assert_eq!(meter.add(b"c", Some(b"")), Ok(()));
+        assert_eq!(meter.add(b"", Some(b"1")), Err(HeaderFault::TooLarge(6)));
+    }
+}
