@@ -151,6 +151,14 @@ mod tests {
     }
 
     #[test]
+    fn no_deadline_is_later_than_a_day() {
+        let (now, day) = (Instant::now(), Duration::from_hours(24));
+        assert_eq!(Deadline::after_from(now, Duration::MAX), Deadline::at(now + day));
+        let almost = day - Duration::from_millis(1);
+        assert_eq!(Deadline::after_from(now, almost), Deadline::at(now + almost));
+    }
+
+    #[test]
     fn the_past_has_passed() {
         assert!(Deadline::from_wire(b"0", HOUR).expect("a number").has_passed());
         assert!(Deadline::from_wire(b"1", HOUR).expect("a number").has_passed());

@@ -169,6 +169,15 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_that_is_drawn_has_sixty_bits_and_its_calls_sixty_two() {
+        for _ in 0..200 {
+            let id = CorrelationId::random(InstanceId::random());
+            assert!(id.instance().bits() < 1 << 60);
+            assert!(random_bits(INSTANCE_BITS) < 1 << 60 && random_bits(CALL_BITS) < 1 << 62);
+        }
+    }
+
+    #[test]
     fn the_wire_form_is_a_version_8_uuid() {
         let id = CorrelationId::random(InstanceId::random());
         let uuid = Uuid::from_bytes(id.to_bytes());
