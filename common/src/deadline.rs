@@ -159,6 +159,29 @@ mod tests {
     }
 
     #[test]
+    fn it_has_passed_from_its_own_instant_on() {
+        let (now, moment) = (Instant::now(), Duration::from_nanos(1));
+        let deadline = Deadline::at(now);
+        assert!(deadline.has_passed_at(now) && deadline.has_passed_at(now + moment));
+        assert!(!Deadline::at(now + moment).has_passed_at(now));
+        assert!(deadline.has_passed() && !Deadline::after(HOUR).has_passed());
+        assert_eq!((deadline.instant(), deadline.remaining()), (now, Duration::ZERO));
+        let later = Deadline::at(now + HOUR);
+        assert_eq!((deadline.earlier(later), later.earlier(deadline)), (deadline, deadline));
+    }
+
+    #[test]
+    fn what_is_left_is_added_to_the_clock_of_the_machine() {
+        let now = Clocks { instant: Instant::now(), unix_millis: 1_790_000_000_000 };
+        let minute = Duration::from_secs(60);
+        let by = |deadline: Instant| Deadline::at(deadline).to_unix_millis_by(now);
+        assert_eq!(by(now.instant + minute), 1_790_000_060_000);
+        assert_eq!(by(now.instant), 1_790_000_000_000);
+        let before = now.instant.checked_sub(Duration::from_millis(2)).expect("it is up");
+        assert_eq!(by(before), 1_790_000_000_000);
+    }
+
+    #[test]
     fn the_past_has_passed() {
         assert!(Deadline::from_wire(b"0", HOUR).expect("a number").has_passed());
         assert!(Deadline::from_wire(b"1", HOUR).expect("a number").has_passed());
