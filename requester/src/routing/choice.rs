@@ -111,6 +111,15 @@ mod tests {
         }
     }
 
+    /// The first numbers of SplitMix64 from the seed 0, as its author's code prints them
+    /// (<https://prng.di.unimi.it/splitmix64.c>).
+    #[test]
+    fn the_finalizer_is_that_of_splitmix64() {
+        let step = 0x9e37_79b9_7f4a_7c15_u64;
+        let drawn = [0, 1, 2].map(|number| mixed(step.wrapping_mul(number)));
+        assert_eq!(drawn, [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f]);
+    }
+
     #[test]
     fn instances_spread_over_the_partitions() {
         let leased: Vec<i32> = (0..8).collect();

@@ -187,6 +187,15 @@ mod tests {
         assert_eq!(limit.limit(), 90, "all that came is slow");
     }
 
+    #[test]
+    fn a_reply_that_takes_just_the_target_is_none_too_slow() {
+        let limit = AdaptiveLimit::new(1, 1000, 100).with_target(Duration::from_millis(10));
+        good(&limit, 0, 10 * MS);
+        assert_eq!(limit.limit(), 100);
+        good(&limit, 11 * MS, 21 * MS + 1);
+        assert_eq!(limit.limit(), 90);
+    }
+
     #[derive(Debug, Clone)]
     enum Step {
         Reply { took: u64, in_flight: usize },
