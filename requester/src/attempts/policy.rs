@@ -148,6 +148,14 @@ mod tests {
     }
 
     #[test]
+    fn there_is_always_one_attempt_and_without_retries_no_other() {
+        let attempts = |policy: RetryPolicy| policy.max_attempts;
+        assert_eq!(attempts(RetryPolicy::none()), 1);
+        assert_eq!(attempts(RetryPolicy::default().max_attempts(0)), 1);
+        assert_eq!(attempts(RetryPolicy::default()), 3);
+    }
+
+    #[test]
     fn waits_double_up_to_the_longest() {
         let policy = RetryPolicy::default().max_attempts(u32::MAX);
         let longest: Vec<u128> = (1..=8)

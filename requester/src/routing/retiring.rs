@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(retiring.take_over(at(14), oldest_call(at(7))), [4]);
         assert!(!retiring.take_back(4), "it is not read any more");
         assert_eq!(retiring.take_over(at(14), oldest_call(at(20))), [] as [i32; 0], "too soon");
-        assert_eq!(retiring.take_over(at(16), oldest_call(at(20))), [3]);
+        assert_eq!(retiring.take_over(at(15), oldest_call(at(20))), [3]);
         retiring.add(5, at(20));
         assert!(retiring.take_back(5));
         assert_eq!(retiring.take_over(at(30), oldest_call(at(29))), [] as [i32; 0]);
