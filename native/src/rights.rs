@@ -1,7 +1,7 @@
 //! Rights and passwords of a secured cluster, changed by its administrator: the admin calls of
 //! librdkafka that the rdkafka crate does not have. They block until the brokers have answered.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 use std::time::Duration;
 
@@ -65,22 +65,7 @@ pub fn grant<C: ClientContext>(
     right: &Right,
     timeout: Duration,
 ) -> Result<(), String> {
-    let binding = Binding::of(right, |parts, error, size| {
-        // SAFETY: the strings of `parts` live through the call, and `error` has `size` bytes.
-        unsafe {
-            sys::rd_kafka_AclBinding_new(
-                parts.resource,
-                parts.name,
-                parts.pattern,
-                parts.principal,
-                parts.host,
-                parts.operation,
-                sys::rd_kafka_AclPermissionType_t::RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW,
-                error,
-                size,
-            )
-        }
-    })?;
+    let binding = Binding::of(right, sys::rd_kafka_AclBinding_new)?;
     let mut bindings = [binding.0];
     let event = ask(client, timeout, |options, queue| {
         // SAFETY: all handles are alive; the call copies the one binding.
@@ -111,7 +96,7 @@ pub fn grants<C: ClientContext>(
     right: &Right,
     timeout: Duration,
 ) -> Result<usize, String> {
-    let filter = Binding::filter(right)?;
+    let filter = Binding::of(right, sys::rd_kafka_AclBindingFilter_new)?;
     let event = ask(client, timeout, |options, queue| {
         // SAFETY: all handles are alive; the call copies the filter.
         unsafe { sys::rd_kafka_DescribeAcls(client.native_ptr(), filter.0, options, queue) };
@@ -137,7 +122,7 @@ pub fn revoke<C: ClientContext>(
     right: &Right,
     timeout: Duration,
 ) -> Result<usize, String> {
-    let filter = Binding::filter(right)?;
+    let filter = Binding::of(right, sys::rd_kafka_AclBindingFilter_new)?;
     let mut filters = [filter.0];
     let event = ask(client, timeout, |options, queue| {
         // SAFETY: all handles are alive; the call copies the one filter.
@@ -230,70 +215,62 @@ pub fn set_scram_password<C: ClientContext>(
     }
 }
 
-/// A right in C's terms.
-struct Parts {
-    resource: sys::rd_kafka_ResourceType_t,
-    name: *const std::ffi::c_char,
-    pattern: sys::rd_kafka_ResourcePatternType_t,
-    principal: *const std::ffi::c_char,
-    host: *const std::ffi::c_char,
-    operation: sys::rd_kafka_AclOperation_t,
-}
+/// What makes a binding, or a filter that matches it and nothing else. A message of at most the last
+/// argument's size is written to the one before it when null is returned.
+type Make = unsafe extern "C" fn(
+    sys::rd_kafka_ResourceType_t,
+    *const c_char,
+    sys::rd_kafka_ResourcePatternType_t,
+    *const c_char,
+    *const c_char,
+    sys::rd_kafka_AclOperation_t,
+    sys::rd_kafka_AclPermissionType_t,
+    *mut c_char,
+    usize,
+) -> *mut sys::rd_kafka_AclBinding_t;
 
 /// A binding or a filter, which are the same type. Freed when dropped.
 struct Binding(*mut sys::rd_kafka_AclBinding_t);
 
 impl Binding {
-    /// What matches a right and nothing else.
-    fn filter(right: &Right) -> Result<Self, String> {
-        Self::of(right, |parts, error, size| {
-            // SAFETY: the strings of `parts` live through the call, and `error` has `size` bytes.
-            unsafe {
-                sys::rd_kafka_AclBindingFilter_new(
-                    parts.resource,
-                    parts.name,
-                    parts.pattern,
-                    parts.principal,
-                    parts.host,
-                    parts.operation,
-                    sys::rd_kafka_AclPermissionType_t::RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW,
-                    error,
-                    size,
-                )
-            }
-        })
-    }
-
-    fn of(
-        right: &Right,
-        make: impl FnOnce(&Parts, *mut std::ffi::c_char, usize) -> *mut sys::rd_kafka_AclBinding_t,
-    ) -> Result<Self, String> {
+    fn of(right: &Right, make: Make) -> Result<Self, String> {
         use sys::rd_kafka_AclOperation_t as Op;
+        use sys::rd_kafka_AclPermissionType_t::RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW as ALLOW;
         use sys::rd_kafka_ResourcePatternType_t as Pattern;
         use sys::rd_kafka_ResourceType_t as Kind;
         let (name, principal) = (c_string(&right.name)?, c_string(&right.principal)?);
-        let parts = Parts {
-            resource: match right.resource {
-                Resource::Topic => Kind::RD_KAFKA_RESOURCE_TOPIC,
-                Resource::Group => Kind::RD_KAFKA_RESOURCE_GROUP,
-                Resource::TransactionalId => Kind::RD_KAFKA_RESOURCE_TRANSACTIONAL_ID,
-            },
-            name: name.as_ptr(),
-            pattern: match right.prefixed {
-                true => Pattern::RD_KAFKA_RESOURCE_PATTERN_PREFIXED,
-                false => Pattern::RD_KAFKA_RESOURCE_PATTERN_LITERAL,
-            },
-            principal: principal.as_ptr(),
-            host: c"*".as_ptr(),
-            operation: match right.operation {
-                Operation::Read => Op::RD_KAFKA_ACL_OPERATION_READ,
-                Operation::Write => Op::RD_KAFKA_ACL_OPERATION_WRITE,
-                Operation::Create => Op::RD_KAFKA_ACL_OPERATION_CREATE,
-                Operation::Describe => Op::RD_KAFKA_ACL_OPERATION_DESCRIBE,
-            },
+        let resource = match right.resource {
+            Resource::Topic => Kind::RD_KAFKA_RESOURCE_TOPIC,
+            Resource::Group => Kind::RD_KAFKA_RESOURCE_GROUP,
+            Resource::TransactionalId => Kind::RD_KAFKA_RESOURCE_TRANSACTIONAL_ID,
+        };
+        let pattern = match right.prefixed {
+            true => Pattern::RD_KAFKA_RESOURCE_PATTERN_PREFIXED,
+            false => Pattern::RD_KAFKA_RESOURCE_PATTERN_LITERAL,
+        };
+        let operation = match right.operation {
+            Operation::Read => Op::RD_KAFKA_ACL_OPERATION_READ,
+            Operation::Write => Op::RD_KAFKA_ACL_OPERATION_WRITE,
+            Operation::Create => Op::RD_KAFKA_ACL_OPERATION_CREATE,
+            Operation::Describe => Op::RD_KAFKA_ACL_OPERATION_DESCRIBE,
         };
         let mut error = [0; 256];
-        let made = make(&parts, error.as_mut_ptr(), error.len());
+        let (text, size) = (error.as_mut_ptr(), error.len());
+        // SAFETY: the names are C strings that live through the call, which copies them, and `text` has
+        // `size` bytes.
+        let made = unsafe {
+            make(
+                resource,
+                name.as_ptr(),
+                pattern,
+                principal.as_ptr(),
+                c"*".as_ptr(),
+                operation,
+                ALLOW,
+                text,
+                size,
+            )
+        };
         if made.is_null() {
             // SAFETY: on failure librdkafka has written a C string of at most that size.
             return Err(unsafe { CStr::from_ptr(error.as_ptr()) }.to_string_lossy().into_owned());

@@ -5,7 +5,7 @@ use std::io::Write;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
-use crate::brokers::mock;
+use crate::brokers::{NOBODY, mock};
 use crate::process::{Ended, antiphon};
 use crate::topics::Topics;
 
@@ -172,9 +172,9 @@ fn what_cannot_be_redeemed_is_said_at_once() {
     mixed.failed(USAGE, &["the tickets name several reply topics", &replies]);
     let none = topics.ticket("wait", &["-"]).input(b"\n").run();
     none.failed(USAGE, &["standard input has no ticket"]);
-    let missing = antiphon(["ticket", "poll", "-b", "127.0.0.1:1"]).run();
+    let missing = antiphon(["ticket", "poll", "-b", NOBODY]).run();
     missing.failed(USAGE, &["<TICKET|->"]);
-    let gone = antiphon(["ticket", "poll", ours, "-b", "127.0.0.1:1"]).run();
+    let gone = antiphon(["ticket", "poll", ours, "-b", NOBODY]).run();
     gone.failed(NOT_SENT, &["cannot look up the topic", "Connection refused"]);
 
     let unsent = topics.command("submit", &["-"]).input(&vec![b'x'; 1_000_001]).run();
