@@ -27,10 +27,16 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tikv_jemallocator::Jemalloc;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Arguments, Command};
 use crate::exit::Failure;
+
+/// librdkafka allocates a record's parts on one thread and frees them on another, which costs this
+/// allocator a good deal less than the C library's.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {

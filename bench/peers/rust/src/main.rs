@@ -15,10 +15,15 @@ use std::error::Error;
 use std::io::{self, BufRead, Write};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tikv_jemallocator::Jemalloc;
 use tokio::runtime::Runtime;
 
 use crate::contract::Order;
 use crate::drive::Caller;
+
+/// The same as that of the other contenders in Rust.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
