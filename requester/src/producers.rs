@@ -62,10 +62,13 @@ impl Producers {
         acknowledged: bool,
     ) -> KafkaResult<()> {
         record.timestamp = record.timestamp.or_else(clock::record_time);
-        if acknowledged {
-            return self.acknowledged()?.send(record).map_err(|(error, _)| error);
-        }
-        self.calls.send(record).map_err(|(error, _)| error)
+        let under_way = self.under_way();
+        let sent = if acknowledged {
+            self.acknowledged()?.send(record, under_way)
+        } else {
+            self.calls.send(record, under_way)
+        };
+        sent.map_err(|(error, _)| error)
     }
 
     /// Sends the record that cancels a request. It is a kindness to the replier, so if it cannot
@@ -79,7 +82,10 @@ impl Producers {
         let record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(topic, usize::MAX)
             .partition(partition)
             .headers(headers);
-        let sent = self.acknowledged().and_then(|p| p.send(record).map_err(|(error, _)| error));
+        let send = |producer: Arc<RequestProducer>| {
+            producer.send(record, self.under_way()).map_err(|(error, _)| error)
+        };
+        let sent = self.acknowledged().and_then(send);
         if let Err(error) = sent {
             tracing::debug!(%error, "a cancel record was not sent");
         }
@@ -89,9 +95,9 @@ impl Producers {
     /// not sent.
     pub(crate) fn purge(&self) {
         let all = || PurgeConfig::default().queue().inflight();
-        self.calls.purge(all());
+        self.calls.purge(all);
         if let Some(acknowledged) = &*self.lock() {
-            acknowledged.purge(all());
+            acknowledged.purge(all);
         }
     }
 
@@ -104,6 +110,10 @@ impl Producers {
             // What is not out by then is given up with the producer.
             let _ = producer.flush(limit);
         }
+    }
+
+    fn under_way(&self) -> usize {
+        self.deliveries.calls.budget.count()
     }
 
     fn acknowledged(&self) -> KafkaResult<Arc<RequestProducer>> {

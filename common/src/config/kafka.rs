@@ -30,14 +30,17 @@ pub struct KafkaSettings {
 /// A set of client properties that fits together.
 ///
 /// What a request-reply exchange costs is the number of produce requests, not of messages. Few of
-/// them in flight let the next batch grow while the last one is under way, with no linger: the
-/// latency is low when idle, and the batches are full under load.
+/// them in flight let the next batch grow while the last one is under way, with little linger or none:
+/// the latency is low when idle, and the batches are full under load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
-    /// No linger and few produce requests in flight: quick when idle, and fast under load. How few
-    /// follows the round trip to the brokers, from one beside them to five, unless
-    /// `max.in.flight.requests.per.connection` is set.
+    /// Few produce requests in flight: quick when idle, and fast under load. How few follows the round
+    /// trip to the brokers, from one beside them to five. A record that is alone is sent at once; when
+    /// eight or more questions or answers are under way, records wait 50 µs for each other.
+    ///
+    /// With `max.in.flight.requests.per.connection` set neither is so, and with `linger.ms` or
+    /// `queue.buffering.max.ms` set records wait as long as that says.
     #[default]
     Latency,
     /// A linger of 5 ms and compression: fewer bytes and requests, a higher latency.
@@ -176,6 +179,14 @@ impl KafkaSettings {
     /// the preset `latency`, unless the user has set that number.
     pub(crate) fn paces(&self) -> bool {
         let own = ["max.in.flight.requests.per.connection", "max.in.flight"];
+        self.preset == Preset::Latency
+            && !own.iter().any(|name| self.properties.contains_key(*name))
+    }
+
+    /// Whether records may wait a moment for each other when many are under way: with the preset
+    /// `latency`, unless the user has set how long they wait.
+    pub(crate) fn gathers(&self) -> bool {
+        let own = ["linger.ms", "queue.buffering.max.ms"];
         self.preset == Preset::Latency
             && !own.iter().any(|name| self.properties.contains_key(*name))
     }

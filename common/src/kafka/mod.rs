@@ -5,6 +5,7 @@ mod close;
 mod holes;
 mod log_gate;
 mod login;
+mod made;
 mod manage;
 mod observer;
 mod pace;

@@ -1,26 +1,20 @@
-//! A producer whose number of produce requests in flight follows the distance of its brokers.
+//! A producer whose number of produce requests in flight follows the distance of its brokers, and
+//! whose records wait for each other when many are under way.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::ToBytes;
-use rdkafka::producer::{
-    BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig, ThreadedProducer,
-};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, PurgeConfig};
 
-use super::pace::{Measured, Pace, UNKNOWN, round_trip};
+use super::made::{Differs, IN_FLIGHT, Made, Maker};
+use super::pace::{LINGER_MS, Measured, Pace, UNKNOWN, gathers};
 use super::topics::{lookup_client, partition_count};
-use super::{Login, close_behind};
 use crate::config::KafkaSettings;
 
-/// librdkafka's property, which cannot be changed while a producer runs.
-const IN_FLIGHT: &str = "max.in.flight.requests.per.connection";
 /// How often librdkafka says what it measured, unless the user wants it otherwise.
 const STATISTICS: &str = "statistics.interval.ms";
 const STATISTICS_MS: &str = "5000";
@@ -34,38 +28,36 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// A producer that is replaced by one with another number of produce requests in flight when the
-/// round trip to its brokers calls for it.
+/// round trip to its brokers calls for it, and that gives way to one whose records wait a moment for
+/// each other when many are under way.
 ///
-/// A replacement takes over at a moment when nothing is under way, so the order of records holds.
-/// With a number of the user's own, or another preset than `latency`, it is an ordinary producer.
+/// Another takes over at a moment when nothing is under way, so the order of records holds. With a
+/// number or a linger of the user's own, or another preset than `latency`, it is an ordinary
+/// producer in that respect.
 ///
 /// One that has failed for good, as an idempotent one does that may not write anything any more, is
 /// replaced as well, when something is to be sent.
 pub struct PacedProducer<C: ProducerContext + 'static> {
     current: Arc<RwLock<Current<C>>>,
-    kafka: KafkaSettings,
-    /// Read before the lock is taken for writing: the pace of `current` is not the wanted one.
-    config: ClientConfig,
-    context: Arc<C>,
-    /// `None` if the pace is the user's.
-    measured: Option<Arc<Measured>>,
+    maker: Arc<Maker<C>>,
     /// A producer of another pace could not be made, so this one stays.
     stays: AtomicBool,
+    /// A producer that gathers is made, or could not be, or is not wanted.
+    gathering_is_settled: Arc<AtomicBool>,
+    /// What a producer that gathers is to know before it is used.
+    near_topic: Option<String>,
     /// When a producer that had failed was last replaced.
     renewed: Mutex<Option<Instant>>,
 }
 
 struct Current<C: ProducerContext + 'static> {
     pace: Pace,
-    login: Login,
-    /// Taken out when this is dropped or replaced.
-    producer: Option<ThreadedProducer<Timed<C>>>,
-}
-
-/// The context of a producer that also listens to its statistics.
-struct Timed<C> {
-    context: Arc<C>,
-    measured: Option<Arc<Measured>>,
+    /// Sends at once.
+    prompt: Made<C>,
+    /// The same, with a linger; made when it is first of use.
+    gathering: Option<Made<C>>,
+    /// Which of the two is in use.
+    gathers: bool,
 }
 
 impl<C: ProducerContext + 'static> PacedProducer<C> {
@@ -86,40 +78,43 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         if measured.is_some() && config.get(STATISTICS).is_none() {
             config.set(STATISTICS, STATISTICS_MS);
         }
-        let context = Arc::new(context);
-        let producer = make(&config, None, &context, measured.as_ref())?;
-        let login = Login::of(kafka, producer.client())?;
-        let followed = login.is_followed();
-        if let (Some(measured), Some(topic)) = (&measured, near_topic) {
-            probe(kafka, topic.to_owned(), Arc::clone(measured));
+        let (kafka, context) = (kafka.clone(), Arc::new(context));
+        let maker = Arc::new(Maker { kafka, config, context, measured });
+        let prompt = maker.make(Differs::default())?;
+        let followed = prompt.is_followed();
+        if let (Some(measured), Some(topic)) = (&maker.measured, near_topic) {
+            probe(&maker.kafka, topic.to_owned(), Arc::clone(measured));
         }
-        let current = Current { pace: UNKNOWN, login, producer: Some(producer) };
+        let current = Current { pace: UNKNOWN, prompt, gathering: None, gathers: false };
         let current = Arc::new(RwLock::new(current));
         if followed {
             follow_login(&current);
         }
-        let (kafka, stays) = (kafka.clone(), AtomicBool::new(false));
+        let gathering_is_settled = Arc::new(AtomicBool::new(!maker.kafka.gathers()));
+        let (near_topic, stays) = (near_topic.map(str::to_owned), AtomicBool::new(false));
         let renewed = Mutex::new(None);
-        Ok(Self { current, kafka, config, context, measured, stays, renewed })
+        Ok(Self { current, maker, stays, gathering_is_settled, near_topic, renewed })
     }
 
     /// The context that it was made with.
     pub fn context(&self) -> &C {
-        &self.context
+        &self.maker.context
     }
 
-    /// Queues a record.
+    /// Queues a record. `under_way` is how many questions or answers the process is busy with: of
+    /// many, a record waits a moment for others to go out with.
     ///
     /// # Errors
-    /// As [`ThreadedProducer::send`]; the record's opaque value is given back.
+    /// As `ThreadedProducer::send` of rdkafka; the record's opaque value is given back.
     pub fn send<K: ToBytes + ?Sized, P: ToBytes + ?Sized>(
         &self,
         record: BaseRecord<'_, K, P, C::DeliveryOpaque>,
+        under_way: usize,
     ) -> Result<(), (KafkaError, C::DeliveryOpaque)> {
-        let sent = self.followed().producer().send(record);
+        let sent = self.followed(under_way).in_use().producer().send(record);
         match sent {
             Err((error, record)) if is_fatal(&error) && self.renew() => {
-                self.read().producer().send(record)
+                self.read().in_use().producer().send(record)
             }
             other => other,
         }
@@ -128,17 +123,13 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
 
     /// What has made the producer fail for good, instead of that it has.
     fn named(&self, error: KafkaError) -> KafkaError {
-        let fatal = if is_fatal(&error) {
-            self.with(|producer| producer.client().fatal_error())
-        } else {
-            None
-        };
-        fatal.map_or(error, |(code, _)| KafkaError::MessageProduction(code))
+        let fatal = if is_fatal(&error) { self.read().in_use().fatal() } else { None };
+        fatal.unwrap_or(error)
     }
 
     /// How many records are under way.
     pub fn in_flight_count(&self) -> i32 {
-        self.with(ThreadedProducer::in_flight_count)
+        self.read().all().map(|made| made.producer().in_flight_count()).sum()
     }
 
     /// Waits, at most for `limit`, until none is.
@@ -146,12 +137,14 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
     /// # Errors
     /// If that is not so by then.
     pub fn flush(&self, limit: Duration) -> KafkaResult<()> {
-        self.with(|producer| producer.flush(limit))
+        let until = Instant::now() + limit;
+        let left = || until.saturating_duration_since(Instant::now());
+        self.read().all().try_for_each(|made| made.producer().flush(left()))
     }
 
     /// Gives up records; their reports say so.
-    pub fn purge(&self, what: PurgeConfig) {
-        self.with(|producer| producer.purge(what));
+    pub fn purge(&self, what: impl Fn() -> PurgeConfig) {
+        self.read().all().for_each(|made| made.producer().purge(what()));
     }
 
     /// Looks a topic up, so that it is known when the next record is queued. Blocks for at most
@@ -160,42 +153,54 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
     /// # Errors
     /// If nobody answers.
     pub fn look_up(&self, topic: &str, limit: Duration) -> KafkaResult<()> {
-        self.with(|producer| producer.client().fetch_metadata(Some(topic), limit).map(drop))
+        let until = Instant::now() + limit;
+        let left = || until.saturating_duration_since(Instant::now());
+        self.read().all().try_for_each(|made| {
+            made.producer().client().fetch_metadata(Some(topic), left()).map(drop)
+        })
     }
 
-    /// The producer to send with: one of the wanted pace, if there is one or nothing is under way.
-    fn followed(&self) -> RwLockReadGuard<'_, Current<C>> {
+    /// The producer to send with: the wanted one, if there is one or nothing is under way.
+    fn followed(&self, under_way: usize) -> RwLockReadGuard<'_, Current<C>> {
         let current = self.read();
-        let Some(measured) = &self.measured else { return current };
-        let wanted = measured.pace();
-        if current.pace == wanted || self.stays.load(Ordering::Relaxed) {
+        let Some(measured) = &self.maker.measured else { return current };
+        let pace = measured.pace();
+        let has_pace = current.pace == pace || self.stays.load(Ordering::Relaxed);
+        let gathers = gathers(current.gathers, under_way);
+        let can_change = current.gathering.is_some() || !self.gathering_is_settled();
+        if has_pace && (current.gathers == gathers || !can_change) {
             return current;
         }
         drop(current);
-        self.follow(wanted);
+        self.follow(if has_pace { None } else { Some(pace) }, gathers);
         self.read()
     }
 
-    /// Lets a producer of the wanted pace take over if nothing is under way.
-    fn follow(&self, wanted: Pace) {
+    /// Lets another producer take over if nothing is under way: one of the wanted pace, or the one
+    /// that gathers, or that does not.
+    fn follow(&self, pace: Option<Pace>, gathers: bool) {
         // Nobody waits here for those who are just sending.
         let Ok(mut current) = self.current.try_write() else { return };
-        let idle = |producer: &ThreadedProducer<_>| producer.in_flight_count() == 0;
-        if current.pace == wanted || !current.producer.as_ref().is_some_and(idle) {
+        if !current.in_use().is_idle() {
             return;
         }
-        match self.make_another(Some(wanted)) {
-            Ok((producer, login)) => {
+        match pace {
+            Some(pace) if pace != current.pace => self.set_pace(&mut current, pace),
+            Some(_) => {}
+            None if gathers && current.gathering.is_none() => self.prepare_gathering(current.pace),
+            None => current.gathers = gathers,
+        }
+    }
+
+    fn set_pace(&self, current: &mut Current<C>, wanted: Pace) {
+        match self.maker.make(Differs { pace: Some(wanted), linger: None }) {
+            Ok(prompt) => {
                 tracing::debug!(
                     requests = wanted.0,
                     "another number of produce requests in flight"
                 );
-                let old = current.producer.replace(producer);
-                current.pace = wanted;
-                current.login = login;
-                if let Some(old) = old {
-                    close_behind(old);
-                }
+                *current = Current { pace: wanted, prompt, gathering: None, gathers: false };
+                self.gathering_is_settled.store(!self.maker.kafka.gathers(), Ordering::Relaxed);
             }
             Err(error) => {
                 self.stays.store(true, Ordering::Relaxed);
@@ -204,27 +209,57 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         }
     }
 
+    /// Makes a producer that gathers, on a thread of its own: no record is to wait until it has
+    /// found its brokers.
+    fn prepare_gathering(&self, pace: Pace) {
+        if self.gathering_is_settled.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (maker, current) = (Arc::clone(&self.maker), Arc::downgrade(&self.current));
+        let topic = self.near_topic.clone();
+        let work = move || {
+            let differs =
+                Differs { pace: (pace != UNKNOWN).then_some(pace), linger: Some(LINGER_MS) };
+            let made = match maker.make(differs) {
+                Ok(made) => made,
+                Err(error) => {
+                    tracing::warn!(%error, "a producer that gathers records could not be made");
+                    return;
+                }
+            };
+            if let Some(topic) = topic {
+                // Without an answer its first records wait for one.
+                let _ = made.producer().client().fetch_metadata(Some(&topic), PROBE_FOR);
+            }
+            let Some(current) = current.upgrade() else { return };
+            let mut current = current.write().unwrap_or_else(PoisonError::into_inner);
+            if current.pace == pace {
+                current.gathering = Some(made);
+            }
+        };
+        // Without the thread there is none.
+        let _ = thread::Builder::new().name("antiphon-gather".into()).spawn(work);
+    }
+
     /// Puts another producer in the place of one that has failed for good. `false` if there is none
     /// better yet.
     fn renew(&self) -> bool {
         let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
         if renewed.is_some_and(|last| last.elapsed() < RENEW_EVERY) {
             // Somebody else may just have done it.
-            return self.with(|producer| producer.client().fatal_error().is_none());
+            return self.read().in_use().fatal().is_none();
         }
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if current.producer().client().fatal_error().is_none() {
+        if current.in_use().fatal().is_none() {
             return true;
         }
         *renewed = Some(Instant::now());
         let pace = current.pace;
-        match self.make_another((pace != UNKNOWN).then_some(pace)) {
-            Ok((producer, login)) => {
+        match self.maker.make(Differs { pace: (pace != UNKNOWN).then_some(pace), linger: None }) {
+            Ok(prompt) => {
                 tracing::info!("a producer that had failed for good is replaced");
-                current.login = login;
-                if let Some(old) = current.producer.replace(producer) {
-                    close_behind(old);
-                }
+                *current = Current { pace, prompt, gathering: None, gathers: false };
+                self.gathering_is_settled.store(!self.maker.kafka.gathers(), Ordering::Relaxed);
                 true
             }
             Err(error) => {
@@ -234,19 +269,8 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         }
     }
 
-    fn make_another(&self, pace: Option<Pace>) -> KafkaResult<(ThreadedProducer<Timed<C>>, Login)> {
-        let mut config = self.config.clone();
-        // It may have changed since.
-        if let Some(password) = self.kafka.password() {
-            config.set("sasl.password", password);
-        }
-        let made = make(&config, pace, &self.context, self.measured.as_ref())?;
-        let login = Login::of(&self.kafka, made.client())?;
-        Ok((made, login))
-    }
-
-    fn with<R>(&self, work: impl FnOnce(&ThreadedProducer<Timed<C>>) -> R) -> R {
-        work(self.read().producer())
+    fn gathering_is_settled(&self) -> bool {
+        self.gathering_is_settled.load(Ordering::Relaxed)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Current<C>> {
@@ -255,16 +279,15 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
 }
 
 impl<C: ProducerContext + 'static> Current<C> {
-    fn producer(&self) -> &ThreadedProducer<Timed<C>> {
-        self.producer.as_ref().expect("it lives as long as its holder")
-    }
-}
-
-impl<C: ProducerContext + 'static> Drop for Current<C> {
-    fn drop(&mut self) {
-        if let Some(producer) = self.producer.take() {
-            close_behind(producer);
+    fn in_use(&self) -> &Made<C> {
+        match &self.gathering {
+            Some(gathering) if self.gathers => gathering,
+            _ => &self.prompt,
         }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Made<C>> {
+        std::iter::once(&self.prompt).chain(&self.gathering)
     }
 }
 
@@ -272,22 +295,8 @@ fn is_fatal(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
 }
 
-fn make<C: ProducerContext + 'static>(
-    config: &ClientConfig,
-    pace: Option<Pace>,
-    context: &Arc<C>,
-    measured: Option<&Arc<Measured>>,
-) -> KafkaResult<ThreadedProducer<Timed<C>>> {
-    let mut config = config.clone();
-    if let Some(Pace(requests)) = pace {
-        config.set(IN_FLIGHT, requests.to_string());
-    }
-    let (context, measured) = (Arc::clone(context), measured.cloned());
-    config.create_with_context(Timed { context, measured })
-}
-
-/// Gives the producer new passwords and tokens, on a thread that ends soon after the producer. A
-/// producer that sends nothing for a while needs them too.
+/// Gives the producers new passwords and tokens, on a thread that ends soon after them. A producer
+/// that sends nothing for a while needs them too.
 fn follow_login<C: ProducerContext + 'static>(current: &Arc<RwLock<Current<C>>>) {
     let current = Arc::downgrade(current);
     let work = move || {
@@ -295,10 +304,8 @@ fn follow_login<C: ProducerContext + 'static>(current: &Arc<RwLock<Current<C>>>)
             thread::sleep(FOLLOW_EVERY);
             let Some(current) = current.upgrade() else { return };
             let mut current = current.write().unwrap_or_else(PoisonError::into_inner);
-            let Current { login, producer, .. } = &mut *current;
-            if let Some(producer) = producer {
-                login.follow(producer.client());
-            }
+            let Current { prompt, gathering, .. } = &mut *current;
+            std::iter::once(prompt).chain(gathering).for_each(Made::follow_login);
         }
     };
     // Without the thread there is the login of the start.
@@ -326,28 +333,6 @@ fn probe(kafka: &KafkaSettings, topic: String, measured: Arc<Measured>) {
     let _ = thread::Builder::new().name("antiphon-probe".into()).spawn(work);
 }
 
-impl<C: ProducerContext> ProducerContext for Timed<C> {
-    type DeliveryOpaque = C::DeliveryOpaque;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, opaque: C::DeliveryOpaque) {
-        self.context.delivery(result, opaque);
-    }
-}
-
-impl<C: ClientContext> ClientContext for Timed<C> {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.context.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.context.error(error, reason);
-    }
-
-    fn stats_raw(&self, statistics: &[u8]) {
-        if let Some(measured) = &self.measured
-            && let Some(shortest) = round_trip(statistics)
-        {
-            measured.update(shortest);
-        }
-    }
-}
+#[cfg(test)]
+#[path = "paced_tests.rs"]
+mod tests;

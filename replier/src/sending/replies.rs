@@ -149,8 +149,11 @@ impl Replies {
         record.payload = sent.payload.as_deref();
         record.key = sent.key.as_deref();
         record.partition = sent.partition;
-        if let Err((error, outgoing)) = self.producer.send(record) {
-            self.producer.context().failed(&error, outgoing);
+        let acknowledgements = self.producer.context();
+        let under_way = acknowledgements.metrics.outstanding.get();
+        let under_way = usize::try_from(under_way).unwrap_or_default();
+        if let Err((error, outgoing)) = self.producer.send(record, under_way) {
+            acknowledgements.failed(&error, outgoing);
         }
     }
 }

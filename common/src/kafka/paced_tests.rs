@@ -1,0 +1,114 @@
+//! Which producer is in use when, and that nothing is lost or overtaken when that changes.
+
+use rdkafka::client::ClientContext;
+use rdkafka::message::Message as _;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{DefaultProducerContext, DeliveryResult};
+
+use super::*;
+use crate::config::Preset;
+
+const TOPIC: &str = "quotes";
+const LIMIT: Duration = Duration::from_secs(60);
+const NOT_WRITTEN: i64 = -1;
+
+/// Keeps where each record went: its number and its offset.
+#[derive(Default)]
+struct Kept(Mutex<Vec<(usize, i64)>>);
+
+impl ClientContext for Kept {}
+
+impl ProducerContext for Kept {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
+        let offset = result.as_ref().map_or(NOT_WRITTEN, |record| record.offset());
+        self.0.lock().expect("not poisoned").push((number, offset));
+    }
+}
+
+fn brokers() -> MockCluster<'static, DefaultProducerContext> {
+    let brokers = MockCluster::new(1).expect("it starts");
+    brokers.create_topic(TOPIC, 1, 1).expect("it is new");
+    brokers
+}
+
+fn producer(kafka: &KafkaSettings) -> PacedProducer<Kept> {
+    PacedProducer::new(kafka, &[], Kept::default(), None).expect("valid settings")
+}
+
+fn send(producer: &PacedProducer<Kept>, number: usize, under_way: usize) {
+    let record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(TOPIC, number).payload(b"?");
+    producer.send(record, under_way).map_err(|(error, _)| error).expect("there is room");
+}
+
+fn gathers(producer: &PacedProducer<Kept>) -> bool {
+    producer.read().gathers
+}
+
+/// Sends until the wanted producer has taken over, which it can when nothing is under way.
+fn until_it(gathers_then: bool, producer: &PacedProducer<Kept>, mut number: usize) -> usize {
+    let (began, under_way) = (Instant::now(), if gathers_then { 100 } else { 1 });
+    while gathers(producer) != gathers_then {
+        assert!(began.elapsed() < LIMIT, "it does not become {gathers_then}");
+        send(producer, number, under_way);
+        number += 1;
+        producer.flush(LIMIT).expect("the broker answers");
+    }
+    number
+}
+
+#[test]
+fn records_go_out_in_order_whichever_producer_is_in_use() {
+    let brokers = brokers();
+    let producer = producer(&KafkaSettings::new(brokers.bootstrap_servers()));
+    let mut number = 0;
+    for _ in 0..3 {
+        number = until_it(true, &producer, number);
+        // The wanted one changes all the time; another takes over only when the last has nothing left.
+        for turn in 0..400 {
+            send(&producer, number, if turn / 10 % 2 == 0 { 1 } else { 100 });
+            number += 1;
+        }
+        producer.flush(LIMIT).expect("the broker answers");
+        number = until_it(false, &producer, number);
+    }
+    producer.flush(LIMIT).expect("the broker answers");
+    assert_eq!(producer.in_flight_count(), 0);
+    let mut kept = producer.context().0.lock().expect("not poisoned").clone();
+    kept.sort_by_key(|(_, offset)| *offset);
+    let numbers: Vec<usize> = kept.into_iter().map(|(number, _)| number).collect();
+    assert_eq!(numbers, (0..number).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_linger_of_the_users_own_is_kept() {
+    let brokers = brokers();
+    let kafka = || KafkaSettings::new(brokers.bootstrap_servers());
+    for kafka in [
+        kafka().property("linger.ms", "1"),
+        kafka().property("queue.buffering.max.ms", "1"),
+        kafka().preset(Preset::Throughput),
+    ] {
+        let producer = producer(&kafka);
+        for number in 0..20 {
+            send(&producer, number, 100);
+            producer.flush(LIMIT).expect("the broker answers");
+        }
+        assert!(!gathers(&producer) && producer.read().gathering.is_none());
+    }
+}
+
+#[test]
+fn what_waits_for_others_is_given_up_like_the_rest() {
+    let brokers = brokers();
+    let producer = producer(&KafkaSettings::new(brokers.bootstrap_servers()));
+    let number = until_it(true, &producer, 0);
+    brokers.broker_down(1).expect("it is there");
+    send(&producer, number, 100);
+    assert!(producer.in_flight_count() > 0);
+    producer.purge(|| PurgeConfig::default().queue().inflight());
+    producer.flush(LIMIT).expect("nothing is left");
+    assert_eq!(producer.in_flight_count(), 0);
+    assert!(producer.context().0.lock().expect("not poisoned").contains(&(number, NOT_WRITTEN)));
+}
