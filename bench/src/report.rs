@@ -103,8 +103,10 @@ fn memory(path: &Path) -> Outcome<String> {
     let figure = |name: &str| million[name].as_u64().ok_or(format!("{name} is not in it"));
     Ok(format!(
         "## Memory\n\nWith a million calls in flight (`make million`), each costs {} bytes on the \
-         heap, and {} of the process's resident memory.\n\n",
+         heap, and {} of the process's resident memory. All have ended {:.1} s after their replies \
+         could be read.\n\n",
         figure("bytes_per_call_heap")?,
-        figure("bytes_per_call_rss")?
+        figure("bytes_per_call_rss")?,
+        million["seconds_to_complete"].as_f64().ok_or("seconds_to_complete is not in it")?
     ))
 }

@@ -5,11 +5,12 @@
 //! |---|---|
 //! | `million` | what a call that waits costs, and that all of a million end |
 //! | `flood` | calls go on, and none is answered wrongly, under a flood of forged replies |
-//! | `role` | this program as another process: `replier` and `forger` are such roles |
+//! | `role` | this program as another process: `replier`, `holder` and `forger` are such roles |
 //! | `memory` | bytes on the heap, and of the process |
 
 mod flood;
 mod forger;
+mod holder;
 mod memory;
 mod million;
 mod replier;
@@ -28,6 +29,9 @@ fn main() -> Outcome {
         ["million"] => million::run(),
         ["flood"] => flood::run(),
         ["replier", bootstrap, topic] => replier::run(bootstrap, topic),
+        ["holder", bootstrap, topic, replies, requests] => {
+            holder::run(bootstrap, topic, replies, requests.parse()?)
+        }
         ["forger", bootstrap, topic, instance] => forger::run(bootstrap, topic, instance),
         _ => Err("give the measurement: cargo bench --bench soak -- million, or … -- flood".into()),
     }

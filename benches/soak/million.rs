@@ -1,4 +1,5 @@
-//! A million calls in flight at once: what each costs while it waits, and that each is answered.
+//! A million calls in flight at once: what each costs while it waits, that each is answered, and how
+//! long that takes from when their replies can be read.
 
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::json;
 
 use crate::Outcome;
+use crate::holder::{GO, WRITTEN};
 use crate::memory::Memory;
-use crate::replier::READY;
 use crate::role::Role;
 
 const CALLS: usize = 1_000_000;
@@ -64,14 +65,19 @@ async fn measure(broker: &TestBroker) -> Outcome {
     let in_flight = requester.in_flight();
     let waiting = Memory::now()?;
 
-    let mut replier = Role::start(&["replier", broker.bootstrap(), TOPIC])?;
+    let count = CALLS.to_string();
+    let mut holder = Role::start(&["holder", broker.bootstrap(), TOPIC, REPLIES, &count])?;
     let mut completed = 0;
     let mut failed = 0;
-    match replier.line() {
-        Ok(line) if line == READY => {}
-        unexpected => return Err(format!("the replier is not ready: {unexpected:?}").into()),
+    match holder.line() {
+        Ok(line) if line == WRITTEN => {}
+        unexpected => return Err(format!("not all is answered: {unexpected:?}").into()),
+    }
+    if requester.in_flight() != CALLS {
+        return Err("replies could be read too early".into());
     }
     let started = Instant::now();
+    holder.tell(GO)?;
     for (number, call) in calls.into_iter().enumerate() {
         match call.await {
             Ok(reply) if reply.payload == payload(number) => completed += 1,
