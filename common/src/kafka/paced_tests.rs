@@ -46,6 +46,21 @@ fn gathers(producer: &PacedProducer<Kept>) -> bool {
     producer.read().gathers
 }
 
+/// The offset of a record, once it is reported.
+fn told(producer: &PacedProducer<Kept>, number: usize) -> Option<i64> {
+    let kept = producer.context().0.lock().expect("not poisoned");
+    kept.iter().find(|(told, _)| *told == number).map(|(_, offset)| *offset)
+}
+
+/// Reports come on another thread, and librdkafka counts what it has to say of brokers as under way.
+fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < LIMIT, "not so in time: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Sends until the wanted producer has taken over, which it can when nothing is under way.
 fn until_it(gathers_then: bool, producer: &PacedProducer<Kept>, mut number: usize) -> usize {
     let (began, under_way) = (Instant::now(), if gathers_then { 100 } else { 1 });
@@ -74,7 +89,9 @@ fn records_go_out_in_order_whichever_producer_is_in_use() {
         number = until_it(false, &producer, number);
     }
     producer.flush(LIMIT).expect("the broker answers");
-    assert_eq!(producer.in_flight_count(), 0);
+    eventually("nothing is under way", || producer.in_flight_count() == 0);
+    let all_are_told = || producer.context().0.lock().expect("not poisoned").len() == number;
+    eventually("all are told of", all_are_told);
     let mut kept = producer.context().0.lock().expect("not poisoned").clone();
     kept.sort_by_key(|(_, offset)| *offset);
     let numbers: Vec<usize> = kept.into_iter().map(|(number, _)| number).collect();
@@ -109,6 +126,7 @@ fn what_waits_for_others_is_given_up_like_the_rest() {
     assert!(producer.in_flight_count() > 0);
     producer.purge(|| PurgeConfig::default().queue().inflight());
     producer.flush(LIMIT).expect("nothing is left");
-    assert_eq!(producer.in_flight_count(), 0);
-    assert!(producer.context().0.lock().expect("not poisoned").contains(&(number, NOT_WRITTEN)));
+    eventually("nothing is under way", || producer.in_flight_count() == 0);
+    eventually("it is told of", || told(&producer, number).is_some());
+    assert_eq!(told(&producer, number), Some(NOT_WRITTEN));
 }
