@@ -16,9 +16,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::Outcome;
-use crate::forger::GO;
 use crate::replier::READY;
-use crate::role::Role;
+use crate::role::{GO, Role};
 
 /// How long the forger forges, and how fast it tries to.
 pub(crate) const SECONDS: u64 = 10;

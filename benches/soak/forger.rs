@@ -17,10 +17,8 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, T
 use serde_json::json;
 
 use crate::flood::{FORGED, FORGED_PER_SECOND, SECONDS};
+use crate::role::GO;
 use crate::{Outcome, role};
-
-/// What it is told after the ids of calls that have ended.
-pub(crate) const GO: &str = "go";
 
 /// What is wrong with a forged reply.
 #[derive(Debug, Clone, Copy)]

@@ -11,11 +11,10 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::Outcome;
+use crate::role::GO;
 
 /// What it prints when all replies are written.
 pub(crate) const WRITTEN: &str = "written";
-/// What it is told then.
-pub(crate) const GO: &str = "go";
 
 /// How long Kafka may take for one step.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -12,9 +12,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::json;
 
 use crate::Outcome;
-use crate::holder::{GO, WRITTEN};
+use crate::holder::WRITTEN;
 use crate::memory::Memory;
-use crate::role::Role;
+use crate::role::{GO, Role};
 
 const CALLS: usize = 1_000_000;
 const PAYLOAD: usize = 128;

@@ -5,6 +5,9 @@ use std::io::{self, BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 
+/// What a role is told when it is to go on.
+pub(crate) const GO: &str = "go";
+
 /// A process in a role. It ends when this is dropped, or when the process that started it does:
 /// its standard input is then closed.
 pub(crate) struct Role {
