@@ -178,17 +178,19 @@ impl KafkaSettings {
     /// Whether the number of produce requests in flight follows the distance of the brokers: with
     /// the preset `latency`, unless the user has set that number.
     pub(crate) fn paces(&self) -> bool {
-        let own = ["max.in.flight.requests.per.connection", "max.in.flight"];
-        self.preset == Preset::Latency
-            && !own.iter().any(|name| self.properties.contains_key(*name))
+        self.adapts(["max.in.flight.requests.per.connection", "max.in.flight"])
     }
 
     /// Whether records may wait a moment for each other when many are under way: with the preset
     /// `latency`, unless the user has set how long they wait.
     pub(crate) fn gathers(&self) -> bool {
-        let own = ["linger.ms", "queue.buffering.max.ms"];
+        self.adapts(["linger.ms", "queue.buffering.max.ms"])
+    }
+
+    /// Whether the preset adapts by itself what these names of one property would fix.
+    fn adapts(&self, names: [&str; 2]) -> bool {
         self.preset == Preset::Latency
-            && !own.iter().any(|name| self.properties.contains_key(*name))
+            && !names.iter().any(|name| self.properties.contains_key(*name))
     }
 
     fn client(&self, layers: [&[(&str, &str)]; 3], applies: impl Fn(&str) -> bool) -> ClientConfig {

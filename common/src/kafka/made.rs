@@ -8,7 +8,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 
-use super::pace::{Measured, Pace, round_trip};
+use super::pace::{Measured, Pace, UNKNOWN, round_trip};
 use super::{Login, close_behind};
 use crate::config::KafkaSettings;
 
@@ -38,27 +38,19 @@ pub(super) struct Maker<C> {
     pub(super) measured: Option<Arc<Measured>>,
 }
 
-/// What producers differ in.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Differs {
-    /// As the settings have it if `None`.
-    pub(super) pace: Option<Pace>,
-    /// In milliseconds; the same.
-    pub(super) linger: Option<&'static str>,
-}
-
 impl<C: ProducerContext + 'static> Maker<C> {
-    /// Makes a producer.
-    pub(super) fn make(&self, differs: Differs) -> KafkaResult<Made<C>> {
+    /// Makes a producer. Its linger, in milliseconds, is that of the settings if `None`, and so is its
+    /// number of produce requests in flight while the pace is not known.
+    pub(super) fn make(&self, pace: Pace, linger: Option<&str>) -> KafkaResult<Made<C>> {
         let mut config = self.config.clone();
         // It may have changed since.
         if let Some(password) = self.kafka.password() {
             config.set("sasl.password", password);
         }
-        if let Some(Pace(requests)) = differs.pace {
-            config.set(IN_FLIGHT, requests.to_string());
+        if pace != UNKNOWN {
+            config.set(IN_FLIGHT, pace.0.to_string());
         }
-        if let Some(linger) = differs.linger {
+        if let Some(linger) = linger {
             config.set(LINGER, linger);
         }
         let (context, measured) = (Arc::clone(&self.context), self.measured.clone());

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::ToBytes;
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, PurgeConfig};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
 
-use super::made::{Differs, IN_FLIGHT, Made, Maker};
+use super::made::{IN_FLIGHT, Made, Maker, Timed};
 use super::pace::{LINGER_MS, Measured, Pace, UNKNOWN, gathers};
 use super::topics::{lookup_client, partition_count};
 use crate::config::KafkaSettings;
@@ -42,8 +42,6 @@ pub struct PacedProducer<C: ProducerContext + 'static> {
     maker: Arc<Maker<C>>,
     /// A producer of another pace could not be made, so this one stays.
     stays: AtomicBool,
-    /// A producer that gathers is made, or could not be, or is not wanted.
-    gathering_is_settled: Arc<AtomicBool>,
     /// What a producer that gathers is to know before it is used.
     near_topic: Option<String>,
     /// When a producer that had failed was last replaced.
@@ -56,6 +54,8 @@ struct Current<C: ProducerContext + 'static> {
     prompt: Made<C>,
     /// The same, with a linger; made when it is first of use.
     gathering: Option<Made<C>>,
+    /// One that gathers is made, or being made, or could not be, or is not wanted.
+    is_settled: bool,
     /// Which of the two is in use.
     gathers: bool,
 }
@@ -80,20 +80,18 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         }
         let (kafka, context) = (kafka.clone(), Arc::new(context));
         let maker = Arc::new(Maker { kafka, config, context, measured });
-        let prompt = maker.make(Differs::default())?;
+        let prompt = maker.make(UNKNOWN, None)?;
         let followed = prompt.is_followed();
         if let (Some(measured), Some(topic)) = (&maker.measured, near_topic) {
             probe(&maker.kafka, topic.to_owned(), Arc::clone(measured));
         }
-        let current = Current { pace: UNKNOWN, prompt, gathering: None, gathers: false };
-        let current = Arc::new(RwLock::new(current));
+        let current = Arc::new(RwLock::new(Current::begin(UNKNOWN, prompt, &maker)));
         if followed {
             follow_login(&current);
         }
-        let gathering_is_settled = Arc::new(AtomicBool::new(!maker.kafka.gathers()));
         let (near_topic, stays) = (near_topic.map(str::to_owned), AtomicBool::new(false));
         let renewed = Mutex::new(None);
-        Ok(Self { current, maker, stays, gathering_is_settled, near_topic, renewed })
+        Ok(Self { current, maker, stays, near_topic, renewed })
     }
 
     /// The context that it was made with.
@@ -137,9 +135,7 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
     /// # Errors
     /// If that is not so by then.
     pub fn flush(&self, limit: Duration) -> KafkaResult<()> {
-        let until = Instant::now() + limit;
-        let left = || until.saturating_duration_since(Instant::now());
-        self.read().all().try_for_each(|made| made.producer().flush(left()))
+        self.each(limit, ThreadedProducer::flush)
     }
 
     /// Gives up records; their reports say so.
@@ -153,11 +149,20 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
     /// # Errors
     /// If nobody answers.
     pub fn look_up(&self, topic: &str, limit: Duration) -> KafkaResult<()> {
+        self.each(limit, |producer, left| {
+            producer.client().fetch_metadata(Some(topic), left).map(drop)
+        })
+    }
+
+    /// Does something with each producer, all within `limit`.
+    fn each(
+        &self,
+        limit: Duration,
+        work: impl Fn(&ThreadedProducer<Timed<C>>, Duration) -> KafkaResult<()>,
+    ) -> KafkaResult<()> {
         let until = Instant::now() + limit;
         let left = || until.saturating_duration_since(Instant::now());
-        self.read().all().try_for_each(|made| {
-            made.producer().client().fetch_metadata(Some(topic), left()).map(drop)
-        })
+        self.read().all().try_for_each(|made| work(made.producer(), left()))
     }
 
     /// The producer to send with: the wanted one, if there is one or nothing is under way.
@@ -167,7 +172,7 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         let pace = measured.pace();
         let has_pace = current.pace == pace || self.stays.load(Ordering::Relaxed);
         let gathers = gathers(current.gathers, under_way);
-        let can_change = current.gathering.is_some() || !self.gathering_is_settled();
+        let can_change = current.gathering.is_some() || !current.is_settled;
         if has_pace && (current.gathers == gathers || !can_change) {
             return current;
         }
@@ -187,20 +192,19 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         match pace {
             Some(pace) if pace != current.pace => self.set_pace(&mut current, pace),
             Some(_) => {}
-            None if gathers && current.gathering.is_none() => self.prepare_gathering(current.pace),
+            None if gathers && current.gathering.is_none() => self.prepare_gathering(&mut current),
             None => current.gathers = gathers,
         }
     }
 
     fn set_pace(&self, current: &mut Current<C>, wanted: Pace) {
-        match self.maker.make(Differs { pace: Some(wanted), linger: None }) {
+        match self.maker.make(wanted, None) {
             Ok(prompt) => {
                 tracing::debug!(
                     requests = wanted.0,
                     "another number of produce requests in flight"
                 );
-                *current = Current { pace: wanted, prompt, gathering: None, gathers: false };
-                self.gathering_is_settled.store(!self.maker.kafka.gathers(), Ordering::Relaxed);
+                *current = Current::begin(wanted, prompt, &self.maker);
             }
             Err(error) => {
                 self.stays.store(true, Ordering::Relaxed);
@@ -211,16 +215,15 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
 
     /// Makes a producer that gathers, on a thread of its own: no record is to wait until it has
     /// found its brokers.
-    fn prepare_gathering(&self, pace: Pace) {
-        if self.gathering_is_settled.swap(true, Ordering::Relaxed) {
+    fn prepare_gathering(&self, current: &mut Current<C>) {
+        if std::mem::replace(&mut current.is_settled, true) {
             return;
         }
+        let pace = current.pace;
         let (maker, current) = (Arc::clone(&self.maker), Arc::downgrade(&self.current));
         let topic = self.near_topic.clone();
         let work = move || {
-            let differs =
-                Differs { pace: (pace != UNKNOWN).then_some(pace), linger: Some(LINGER_MS) };
-            let made = match maker.make(differs) {
+            let made = match maker.make(pace, Some(LINGER_MS)) {
                 Ok(made) => made,
                 Err(error) => {
                     tracing::warn!(%error, "a producer that gathers records could not be made");
@@ -255,11 +258,10 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         }
         *renewed = Some(Instant::now());
         let pace = current.pace;
-        match self.maker.make(Differs { pace: (pace != UNKNOWN).then_some(pace), linger: None }) {
+        match self.maker.make(pace, None) {
             Ok(prompt) => {
                 tracing::info!("a producer that had failed for good is replaced");
-                *current = Current { pace, prompt, gathering: None, gathers: false };
-                self.gathering_is_settled.store(!self.maker.kafka.gathers(), Ordering::Relaxed);
+                *current = Current::begin(pace, prompt, &self.maker);
                 true
             }
             Err(error) => {
@@ -269,16 +271,17 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         }
     }
 
-    fn gathering_is_settled(&self) -> bool {
-        self.gathering_is_settled.load(Ordering::Relaxed)
-    }
-
     fn read(&self) -> RwLockReadGuard<'_, Current<C>> {
         self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<C: ProducerContext + 'static> Current<C> {
+    fn begin(pace: Pace, prompt: Made<C>, maker: &Maker<C>) -> Self {
+        let is_settled = !maker.kafka.gathers();
+        Self { pace, prompt, gathering: None, is_settled, gathers: false }
+    }
+
     fn in_use(&self) -> &Made<C> {
         match &self.gathering {
             Some(gathering) if self.gathers => gathering,
