@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::ToBytes;
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
 
+use super::current::{Current, Gathering};
 use super::made::{IN_FLIGHT, Made, Maker, Timed};
-use super::pace::{LINGER_MS, Measured, Pace, UNKNOWN, gathers};
+use super::pace::{Fewer, LINGERS, Measured, Pace, UNKNOWN, linger};
 use super::topics::{lookup_client, partition_count};
 use crate::config::KafkaSettings;
 
@@ -28,7 +29,7 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// A producer that is replaced by one with another number of produce requests in flight when the
-/// round trip to its brokers calls for it, and that gives way to one whose records wait a moment for
+/// round trip to its brokers calls for it, and that gives way to others whose records wait a moment for
 /// each other when many are under way.
 ///
 /// Another takes over at a moment when nothing is under way, so the order of records holds. With a
@@ -42,22 +43,12 @@ pub struct PacedProducer<C: ProducerContext + 'static> {
     maker: Arc<Maker<C>>,
     /// A producer of another pace could not be made, so this one stays.
     stays: AtomicBool,
-    /// What a producer that gathers is to know before it is used.
+    /// What a producer is to know before it is used.
     near_topic: Option<String>,
+    /// There are fewer under way than records wait for.
+    fewer: Fewer,
     /// When a producer that had failed was last replaced.
     renewed: Mutex<Option<Instant>>,
-}
-
-struct Current<C: ProducerContext + 'static> {
-    pace: Pace,
-    /// Sends at once.
-    prompt: Made<C>,
-    /// The same, with a linger; made when it is first of use.
-    gathering: Option<Made<C>>,
-    /// One that gathers is made, or being made, or could not be, or is not wanted.
-    is_settled: bool,
-    /// Which of the two is in use.
-    gathers: bool,
 }
 
 impl<C: ProducerContext + 'static> PacedProducer<C> {
@@ -90,8 +81,8 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
             follow_login(&current);
         }
         let (near_topic, stays) = (near_topic.map(str::to_owned), AtomicBool::new(false));
-        let renewed = Mutex::new(None);
-        Ok(Self { current, maker, stays, near_topic, renewed })
+        let (fewer, renewed) = (Fewer::default(), Mutex::new(None));
+        Ok(Self { current, maker, stays, near_topic, fewer, renewed })
     }
 
     /// The context that it was made with.
@@ -103,7 +94,7 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
     /// many, a record waits a moment for others to go out with.
     ///
     /// # Errors
-    /// As `ThreadedProducer::send` of rdkafka; the record's opaque value is given back.
+    /// As `BaseProducer::send` of rdkafka; the record's opaque value is given back.
     pub fn send<K: ToBytes + ?Sized, P: ToBytes + ?Sized>(
         &self,
         record: BaseRecord<'_, K, P, C::DeliveryOpaque>,
@@ -135,7 +126,7 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
     /// # Errors
     /// If that is not so by then.
     pub fn flush(&self, limit: Duration) -> KafkaResult<()> {
-        self.each(limit, ThreadedProducer::flush)
+        self.each(limit, BaseProducer::flush)
     }
 
     /// Gives up records; their reports say so.
@@ -158,7 +149,7 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
     fn each(
         &self,
         limit: Duration,
-        work: impl Fn(&ThreadedProducer<Timed<C>>, Duration) -> KafkaResult<()>,
+        work: impl Fn(&BaseProducer<Timed<C>>, Duration) -> KafkaResult<()>,
     ) -> KafkaResult<()> {
         let until = Instant::now() + limit;
         let left = || until.saturating_duration_since(Instant::now());
@@ -169,31 +160,43 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
     fn followed(&self, under_way: usize) -> RwLockReadGuard<'_, Current<C>> {
         let current = self.read();
         let Some(measured) = &self.maker.measured else { return current };
-        let pace = measured.pace();
-        let has_pace = current.pace == pace || self.stays.load(Ordering::Relaxed);
-        let gathers = gathers(current.gathers, under_way);
-        let can_change = current.gathering.is_some() || !current.is_settled;
-        if has_pace && (current.gathers == gathers || !can_change) {
+        let stays = self.stays.load(Ordering::Relaxed);
+        let pace = Some(measured.pace()).filter(|pace| current.pace != *pace && !stays);
+        let linger = self.linger(&current, under_way);
+        if pace.is_none() && linger == current.linger {
+            return current;
+        }
+        let can_be_prepared = pace.is_none() && current.made(linger).is_none();
+        if !can_be_prepared && !current.in_use().is_idle() {
             return current;
         }
         drop(current);
-        self.follow(if has_pace { None } else { Some(pace) }, gathers);
+        self.follow(pace, linger);
         self.read()
     }
 
-    /// Lets another producer take over if nothing is under way: one of the wanted pace, or the one
-    /// that gathers, or that does not.
-    fn follow(&self, pace: Option<Pace>, gathers: bool) {
+    /// The linger that is called for, if there can be a producer with it; else the next shorter one.
+    fn linger(&self, current: &Current<C>, under_way: usize) -> usize {
+        let wanted = linger(current.linger, under_way);
+        if wanted >= current.linger {
+            self.fewer.end();
+        } else if !self.fewer.note() {
+            return current.linger;
+        }
+        current.best(wanted)
+    }
+
+    /// Lets another producer take over if nothing is under way, one of the wanted pace or else of the
+    /// wanted linger; the latter is made first.
+    fn follow(&self, pace: Option<Pace>, linger: usize) {
         // Nobody waits here for those who are just sending.
         let Ok(mut current) = self.current.try_write() else { return };
-        if !current.in_use().is_idle() {
-            return;
-        }
+        let is_idle = current.in_use().is_idle();
         match pace {
-            Some(pace) if pace != current.pace => self.set_pace(&mut current, pace),
-            Some(_) => {}
-            None if gathers && current.gathering.is_none() => self.prepare_gathering(&mut current),
-            None => current.gathers = gathers,
+            Some(pace) if is_idle && pace != current.pace => self.set_pace(&mut current, pace),
+            None if current.made(linger).is_none() => self.prepare(&mut current, linger),
+            None if is_idle => current.linger = linger,
+            _ => {}
         }
     }
 
@@ -213,17 +216,18 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         }
     }
 
-    /// Makes a producer that gathers, on a thread of its own: no record is to wait until it has
-    /// found its brokers.
-    fn prepare_gathering(&self, current: &mut Current<C>) {
-        if std::mem::replace(&mut current.is_settled, true) {
+    /// Makes a producer with a linger, on a thread of its own: no record is to wait until it has found
+    /// its brokers.
+    fn prepare(&self, current: &mut Current<C>, linger: usize) {
+        let Some(gathering) = current.gathering(linger) else { return };
+        if !matches!(std::mem::replace(gathering, Gathering::Absent), Gathering::Unasked) {
             return;
         }
         let pace = current.pace;
         let (maker, current) = (Arc::clone(&self.maker), Arc::downgrade(&self.current));
         let topic = self.near_topic.clone();
         let work = move || {
-            let made = match maker.make(pace, Some(LINGER_MS)) {
+            let made = match maker.make(pace, Some(LINGERS[linger].ms)) {
                 Ok(made) => made,
                 Err(error) => {
                     tracing::warn!(%error, "a producer that gathers records could not be made");
@@ -236,8 +240,10 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
             }
             let Some(current) = current.upgrade() else { return };
             let mut current = current.write().unwrap_or_else(PoisonError::into_inner);
-            if current.pace == pace {
-                current.gathering = Some(made);
+            if current.pace == pace
+                && let Some(gathering) = current.gathering(linger)
+            {
+                *gathering = Gathering::Made(made);
             }
         };
         // Without the thread there is none.
@@ -276,24 +282,6 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
     }
 }
 
-impl<C: ProducerContext + 'static> Current<C> {
-    fn begin(pace: Pace, prompt: Made<C>, maker: &Maker<C>) -> Self {
-        let is_settled = !maker.kafka.gathers();
-        Self { pace, prompt, gathering: None, is_settled, gathers: false }
-    }
-
-    fn in_use(&self) -> &Made<C> {
-        match &self.gathering {
-            Some(gathering) if self.gathers => gathering,
-            _ => &self.prompt,
-        }
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Made<C>> {
-        std::iter::once(&self.prompt).chain(&self.gathering)
-    }
-}
-
 fn is_fatal(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
 }
@@ -307,8 +295,7 @@ fn follow_login<C: ProducerContext + 'static>(current: &Arc<RwLock<Current<C>>>)
             thread::sleep(FOLLOW_EVERY);
             let Some(current) = current.upgrade() else { return };
             let mut current = current.write().unwrap_or_else(PoisonError::into_inner);
-            let Current { prompt, gathering, .. } = &mut *current;
-            std::iter::once(prompt).chain(gathering).for_each(Made::follow_login);
+            current.all_mut().for_each(Made::follow_login);
         }
     };
     // Without the thread there is the login of the start.
