@@ -1,7 +1,7 @@
 //! Antiphon as its users have it: default settings, futures or a queue of replies.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use antiphon::config::{KafkaSettings, RequesterSettings};
@@ -9,7 +9,7 @@ use antiphon::replier::{RawReply, RawRequest as Incoming};
 use antiphon::requester::RawRequest;
 use antiphon::{Context, Replier, Requester, Router, Status};
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::{Contender, Role};
 use crate::Outcome;
@@ -28,7 +28,7 @@ pub(super) struct Requesting {
 
 impl Requesting {
     pub(super) fn start(role: &Role) -> Outcome<Self> {
-        let runtime = Runtime::new()?;
+        let runtime = super::runtime()?;
         let settings =
             RequesterSettings { max_in_flight: 1_000_000, ..RequesterSettings::default() };
         let building = Requester::builder(kafka(role))
@@ -53,29 +53,24 @@ impl Requesting {
 
     /// A task for each call in flight, as in a server that asks for each of its own requests.
     async fn futures(&self, order: Order) -> Outcome<Figures> {
-        let mut meter = Meter::start();
+        let meter = Arc::new(Mutex::new(Meter::start()));
         let next = Arc::new(AtomicU64::new(0));
-        let (ended, mut results) = mpsc::unbounded_channel();
+        let mut tasks = JoinSet::new();
         for _ in 0..order.in_flight {
-            let (next, ended) = (Arc::clone(&next), ended.clone());
+            let (next, meter) = (Arc::clone(&next), Arc::clone(&meter));
             let (requester, request) = (self.requester.clone(), self.request.clone());
-            tokio::spawn(async move {
-                let mut latencies = Vec::new();
+            tasks.spawn(async move {
                 while next.fetch_add(1, Ordering::Relaxed) < order.requests {
                     let started = Instant::now();
                     let answer = requester.ask(request.clone()).timeout(LONGEST).await;
-                    latencies.push(answer.is_ok().then(|| started.elapsed()));
+                    let latency = answer.is_ok().then(|| started.elapsed());
+                    note(&mut meter.lock().unwrap_or_else(PoisonError::into_inner), latency);
                 }
-                let _ = ended.send(latencies);
             });
         }
-        drop(ended);
-        while let Some(latencies) = results.recv().await {
-            for latency in latencies {
-                note(&mut meter, latency);
-            }
-        }
-        Ok(meter.finish())
+        tasks.join_all().await;
+        let meter = Arc::into_inner(meter).ok_or("a task still measures")?;
+        Ok(meter.into_inner().unwrap_or_else(PoisonError::into_inner).finish())
     }
 
     /// One task that takes an answer and asks the next question.
@@ -137,7 +132,7 @@ pub(super) fn echo(role: &Role) -> Outcome {
     };
     let service = Router::new().handle_any(&role.topic, echo);
     let replier = Replier::builder(kafka(role)).group(&role.topic).service(service);
-    Runtime::new()?.block_on(replier.run(std::future::pending()))?;
+    super::runtime()?.block_on(replier.run(std::future::pending()))?;
     Ok(())
 }
 

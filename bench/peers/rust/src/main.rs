@@ -13,6 +13,7 @@ mod nats;
 
 use std::error::Error;
 use std::io::{self, BufRead, Write};
+use std::num::NonZero;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tikv_jemallocator::Jemalloc;
@@ -67,7 +68,7 @@ enum Contender {
 
 fn main() -> Outcome {
     let arguments = Arguments::parse();
-    let runtime = Runtime::new()?;
+    let runtime = runtime()?;
     match &arguments.side {
         Side::Requester(role) => request(&runtime, role),
         Side::Replier(role) => {
@@ -85,6 +86,15 @@ fn main() -> Outcome {
             })
         }
     }
+}
+
+/// A runtime of half of the cores, as Antiphon's contenders have it: the two sides share the machine.
+fn runtime() -> io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads((cores / 2).max(1))
+        .enable_all()
+        .build()
 }
 
 fn request(runtime: &Runtime, role: &Role) -> Outcome {
