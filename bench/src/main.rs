@@ -16,6 +16,7 @@ mod ratios;
 mod report;
 mod results;
 mod run;
+mod runtime;
 mod scaling;
 mod suite;
 mod turn;

@@ -15,6 +15,7 @@ use super::{Contender, Role};
 use crate::Outcome;
 use crate::contract::{Figures, Order};
 use crate::figures::Meter;
+use crate::runtime::half_of_the_cores;
 
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -28,7 +29,7 @@ pub(super) struct Requesting {
 
 impl Requesting {
     pub(super) fn start(role: &Role) -> Outcome<Self> {
-        let runtime = super::runtime()?;
+        let runtime = half_of_the_cores()?;
         let settings =
             RequesterSettings { max_in_flight: 1_000_000, ..RequesterSettings::default() };
         let building = Requester::builder(kafka(role))
@@ -132,7 +133,7 @@ pub(super) fn echo(role: &Role) -> Outcome {
     };
     let service = Router::new().handle_any(&role.topic, echo);
     let replier = Replier::builder(kafka(role)).group(&role.topic).service(service);
-    super::runtime()?.block_on(replier.run(std::future::pending()))?;
+    half_of_the_cores()?.block_on(replier.run(std::future::pending()))?;
     Ok(())
 }
 

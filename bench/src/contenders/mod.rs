@@ -4,11 +4,9 @@ mod antiphon;
 mod floor;
 
 use std::io::{self, BufRead, Write};
-use std::num::NonZero;
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
-use tokio::runtime::Runtime;
 
 use crate::Outcome;
 use crate::contract::{Figures, Order};
@@ -178,16 +176,6 @@ pub(crate) fn reply(role: &Role) -> Outcome {
         Maker::Here => antiphon::echo(role),
         _ => Err("this contender is another program".into()),
     }
-}
-
-/// A runtime of half of the cores: requester and replier share the machine, and a worker thread more
-/// than a process can use costs it time.
-fn runtime() -> io::Result<Runtime> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads((cores / 2).max(1))
-        .enable_all()
-        .build()
 }
 
 fn serve(mut measure: impl FnMut(Order) -> Outcome<Figures>) -> Outcome {

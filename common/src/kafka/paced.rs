@@ -220,9 +220,10 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
     /// its brokers.
     fn prepare(&self, current: &mut Current<C>, linger: usize) {
         let Some(gathering) = current.gathering(linger) else { return };
-        if !matches!(std::mem::replace(gathering, Gathering::Absent), Gathering::Unasked) {
+        if !matches!(gathering, Gathering::Unasked) {
             return;
         }
+        *gathering = Gathering::Absent;
         let pace = current.pace;
         let (maker, current) = (Arc::clone(&self.maker), Arc::downgrade(&self.current));
         let topic = self.near_topic.clone();

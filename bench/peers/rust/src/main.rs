@@ -10,10 +10,11 @@ mod figures;
 mod grpc;
 mod jetstream;
 mod nats;
+#[path = "../../../src/runtime.rs"]
+mod runtime;
 
 use std::error::Error;
 use std::io::{self, BufRead, Write};
-use std::num::NonZero;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tikv_jemallocator::Jemalloc;
@@ -21,6 +22,7 @@ use tokio::runtime::Runtime;
 
 use crate::contract::Order;
 use crate::drive::Caller;
+use crate::runtime::half_of_the_cores;
 
 /// The same as that of the other contenders in Rust.
 #[global_allocator]
@@ -68,7 +70,7 @@ enum Contender {
 
 fn main() -> Outcome {
     let arguments = Arguments::parse();
-    let runtime = runtime()?;
+    let runtime = half_of_the_cores()?;
     match &arguments.side {
         Side::Requester(role) => request(&runtime, role),
         Side::Replier(role) => {
@@ -86,15 +88,6 @@ fn main() -> Outcome {
             })
         }
     }
-}
-
-/// A runtime of half of the cores, as Antiphon's contenders have it: the two sides share the machine.
-fn runtime() -> io::Result<Runtime> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads((cores / 2).max(1))
-        .enable_all()
-        .build()
 }
 
 fn request(runtime: &Runtime, role: &Role) -> Outcome {
