@@ -6,20 +6,21 @@ use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
+use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 
 use super::pace::{Measured, Pace, UNKNOWN, round_trip};
-use super::{Login, PolledProducer};
+use super::{Login, close_behind};
 use crate::config::KafkaSettings;
 
 /// librdkafka's properties, which cannot be changed while a producer runs.
 pub(super) const IN_FLIGHT: &str = "max.in.flight.requests.per.connection";
 const LINGER: &str = "linger.ms";
 
-/// A producer.
+/// A producer; closed behind its owner's back when this is dropped.
 pub(super) struct Made<C: ProducerContext + 'static> {
     login: Login,
-    producer: PolledProducer<Timed<C>>,
+    /// Taken out when this is dropped.
+    producer: Option<ThreadedProducer<Timed<C>>>,
 }
 
 /// The context of a producer that also listens to its statistics.
@@ -53,15 +54,16 @@ impl<C: ProducerContext + 'static> Maker<C> {
             config.set(LINGER, linger);
         }
         let (context, measured) = (Arc::clone(&self.context), self.measured.clone());
-        let producer = PolledProducer::create(&config, Timed { context, measured })?;
+        let producer: ThreadedProducer<_> =
+            config.create_with_context(Timed { context, measured })?;
         let login = Login::of(&self.kafka, producer.client())?;
-        Ok(Made { login, producer })
+        Ok(Made { login, producer: Some(producer) })
     }
 }
 
 impl<C: ProducerContext + 'static> Made<C> {
-    pub(super) fn producer(&self) -> &BaseProducer<Timed<C>> {
-        &self.producer
+    pub(super) fn producer(&self) -> &ThreadedProducer<Timed<C>> {
+        self.producer.as_ref().expect("it lives as long as its holder")
     }
 
     /// Whether nothing is under way.
@@ -82,7 +84,17 @@ impl<C: ProducerContext + 'static> Made<C> {
 
     /// Gives it a password or token that has changed.
     pub(super) fn follow_login(&mut self) {
-        self.login.follow(self.producer.client());
+        if let Some(producer) = &self.producer {
+            self.login.follow(producer.client());
+        }
+    }
+}
+
+impl<C: ProducerContext + 'static> Drop for Made<C> {
+    fn drop(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            close_behind(producer);
+        }
     }
 }
 

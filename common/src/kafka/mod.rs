@@ -1,7 +1,7 @@
 //! What both sides need of the Kafka client: the cause of faults, bounded logs, and topic checks.
 
 mod cause;
-mod current;
+mod close;
 mod holes;
 mod log_gate;
 mod login;
@@ -10,11 +10,11 @@ mod manage;
 mod observer;
 mod pace;
 mod paced;
-mod polled;
 mod topics;
 mod watermarks;
 
 pub use cause::Cause;
+pub use close::close_behind;
 pub use holes::{Hole, Holes, Suspect};
 pub use log_gate::LogGate;
 #[doc(hidden)]
@@ -24,6 +24,5 @@ pub use login::{Login, Token, TokenProvider};
 pub use manage::{ManageError, WantedTopic, create_topics, delete_topics, ensure_topics};
 pub use observer::Observer;
 pub use paced::PacedProducer;
-pub use polled::PolledProducer;
 pub use topics::{TopicError, look_up, partition_count};
 pub use watermarks::watermarks;

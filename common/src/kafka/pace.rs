@@ -29,36 +29,22 @@ const HYSTERESIS: u32 = 25;
 /// Fewer requests than this tell little of a broker.
 const ENOUGH: i64 = 5;
 
-/// How long records wait for others, by how many questions or answers are under way.
-#[derive(Debug)]
-pub(super) struct Linger {
-    /// librdkafka's `linger.ms`.
-    pub(super) ms: &'static str,
-    /// From how many on records wait so long, and below how many no longer.
-    from: usize,
-    below: usize,
-}
-
-/// librdkafka ends a wait when another record is queued after it, or else at a full millisecond. So a
-/// linger is of use only where records are queued all the time. From 64 calls under way on it was
-/// measured to be, in throughput and in processor time; with 16 it halves the throughput where a core
-/// is quick.
-pub(super) const LINGERS: [Linger; 3] = [
-    Linger { ms: "0", from: 0, below: 0 },
-    Linger { ms: "0.05", from: 48, below: 24 },
-    Linger { ms: "0.2", from: 192, below: 96 },
-];
-/// For how long there must be fewer, until records wait less: of those that come in batches there are
-/// few when the first ones of a batch are sent.
+/// How long a record waits for others, when there are many under way. librdkafka ends the wait when
+/// another record is queued after it, or else at a full millisecond, so it is of use only where records
+/// are queued all the time.
+pub(super) const LINGER_MS: &str = "0.05";
+/// From how many questions or answers on records wait for each other, and below how many no longer.
+/// With 64 it was measured to be of use, in throughput and in processor time; with 16 it halves the
+/// throughput where a core is quick.
+const MANY: usize = 48;
+const FEW: usize = 24;
+/// For how long there must be fewer, until records wait no longer: of those that come in batches there
+/// are few when the first ones of a batch are sent.
 const FEWER_FOR: Duration = Duration::from_millis(10);
 
-/// Which of [`LINGERS`] is wanted; `now` is the one in use.
-pub(super) fn linger(now: usize, under_way: usize) -> usize {
-    let wanted = |at: &usize| {
-        let Linger { from, below, .. } = LINGERS[*at];
-        under_way >= if *at <= now { below } else { from }
-    };
-    (0..LINGERS.len()).rev().find(wanted).unwrap_or(0)
+/// Whether records are to wait for each other; `now` is whether they do.
+pub(super) fn gathers(now: bool, under_way: usize) -> bool {
+    under_way >= if now { FEW } else { MANY }
 }
 
 /// Whether it has been so for long that records need not wait any more as they do.
@@ -185,18 +171,17 @@ mod tests {
     }
 
     #[test]
-    fn the_more_are_under_way_the_longer_records_wait_and_it_takes_fewer_to_go_back() {
-        let mut now = 0;
-        let wanted =
-            [1, 47, 48, 24, 23, 47, 191, 192, 96, 95, 191, 500, 2, 500, 47].map(|under_way| {
-                now = linger(now, under_way);
-                now
-            });
-        assert_eq!(wanted, [0, 0, 1, 1, 0, 0, 1, 2, 2, 1, 1, 2, 0, 2, 1]);
+    fn records_wait_for_each_other_from_many_on_until_there_are_few() {
+        let mut now = false;
+        let gathered = [1, 47, 48, 47, 24, 23, 24, 47, 48].map(|under_way| {
+            now = gathers(now, under_way);
+            now
+        });
+        assert_eq!(gathered, [false, false, true, true, true, false, false, false, true]);
     }
 
     #[test]
-    fn records_wait_less_once_there_have_been_few_for_a_while() {
+    fn records_wait_no_longer_once_there_have_been_few_for_a_while() {
         let fewer = Fewer::default();
         assert!(!fewer.note());
         std::thread::sleep(FEWER_FOR);

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::ToBytes;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
 
-use super::current::{Current, Gathering};
 use super::made::{IN_FLIGHT, Made, Maker, Timed};
-use super::pace::{Fewer, LINGERS, Measured, Pace, UNKNOWN, linger};
+use super::pace::{Fewer, LINGER_MS, Measured, Pace, UNKNOWN, gathers};
 use super::topics::{lookup_client, partition_count};
 use crate::config::KafkaSettings;
 
@@ -29,7 +28,7 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// A producer that is replaced by one with another number of produce requests in flight when the
-/// round trip to its brokers calls for it, and that gives way to others whose records wait a moment for
+/// round trip to its brokers calls for it, and that gives way to one whose records wait a moment for
 /// each other when many are under way.
 ///
 /// Another takes over at a moment when nothing is under way, so the order of records holds. With a
@@ -43,12 +42,24 @@ pub struct PacedProducer<C: ProducerContext + 'static> {
     maker: Arc<Maker<C>>,
     /// A producer of another pace could not be made, so this one stays.
     stays: AtomicBool,
-    /// What a producer is to know before it is used.
+    /// What a producer that gathers is to know before it is used.
     near_topic: Option<String>,
     /// There are fewer under way than records wait for.
     fewer: Fewer,
     /// When a producer that had failed was last replaced.
     renewed: Mutex<Option<Instant>>,
+}
+
+struct Current<C: ProducerContext + 'static> {
+    pace: Pace,
+    /// Sends at once.
+    prompt: Made<C>,
+    /// The same, with a linger; made when it is first of use.
+    gathering: Option<Made<C>>,
+    /// One that gathers is made, or being made, or could not be, or is not wanted.
+    is_settled: bool,
+    /// Which of the two is in use.
+    gathers: bool,
 }
 
 impl<C: ProducerContext + 'static> PacedProducer<C> {
@@ -94,7 +105,7 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
     /// many, a record waits a moment for others to go out with.
     ///
     /// # Errors
-    /// As `BaseProducer::send` of rdkafka; the record's opaque value is given back.
+    /// As `ThreadedProducer::send` of rdkafka; the record's opaque value is given back.
     pub fn send<K: ToBytes + ?Sized, P: ToBytes + ?Sized>(
         &self,
         record: BaseRecord<'_, K, P, C::DeliveryOpaque>,
@@ -126,7 +137,7 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
     /// # Errors
     /// If that is not so by then.
     pub fn flush(&self, limit: Duration) -> KafkaResult<()> {
-        self.each(limit, BaseProducer::flush)
+        self.each(limit, ThreadedProducer::flush)
     }
 
     /// Gives up records; their reports say so.
@@ -149,7 +160,7 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
     fn each(
         &self,
         limit: Duration,
-        work: impl Fn(&BaseProducer<Timed<C>>, Duration) -> KafkaResult<()>,
+        work: impl Fn(&ThreadedProducer<Timed<C>>, Duration) -> KafkaResult<()>,
     ) -> KafkaResult<()> {
         let until = Instant::now() + limit;
         let left = || until.saturating_duration_since(Instant::now());
@@ -162,40 +173,40 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         let Some(measured) = &self.maker.measured else { return current };
         let stays = self.stays.load(Ordering::Relaxed);
         let pace = Some(measured.pace()).filter(|pace| current.pace != *pace && !stays);
-        let linger = self.linger(&current, under_way);
-        if pace.is_none() && linger == current.linger {
+        let gathers = self.gathers(&current, under_way);
+        if pace.is_none() && gathers == current.gathers {
             return current;
         }
-        let can_be_prepared = pace.is_none() && current.made(linger).is_none();
+        let can_be_prepared = pace.is_none() && gathers && current.gathering.is_none();
         if !can_be_prepared && !current.in_use().is_idle() {
             return current;
         }
         drop(current);
-        self.follow(pace, linger);
+        self.follow(pace, gathers);
         self.read()
     }
 
-    /// The linger that is called for, if there can be a producer with it; else the next shorter one.
-    fn linger(&self, current: &Current<C>, under_way: usize) -> usize {
-        let wanted = linger(current.linger, under_way);
-        if wanted >= current.linger {
-            self.fewer.end();
-        } else if !self.fewer.note() {
-            return current.linger;
+    /// Whether the producer that gathers is called for, and there is one or is to be one.
+    fn gathers(&self, current: &Current<C>, under_way: usize) -> bool {
+        match gathers(current.gathers, under_way) {
+            true => {
+                self.fewer.end();
+                current.gathering.is_some() || !current.is_settled
+            }
+            false => current.gathers && !self.fewer.note(),
         }
-        current.best(wanted)
     }
 
-    /// Lets another producer take over if nothing is under way, one of the wanted pace or else of the
-    /// wanted linger; the latter is made first.
-    fn follow(&self, pace: Option<Pace>, linger: usize) {
+    /// Lets another producer take over if nothing is under way: one of the wanted pace, or else the one
+    /// that gathers, which is made first, or that does not.
+    fn follow(&self, pace: Option<Pace>, gathers: bool) {
         // Nobody waits here for those who are just sending.
         let Ok(mut current) = self.current.try_write() else { return };
         let is_idle = current.in_use().is_idle();
         match pace {
             Some(pace) if is_idle && pace != current.pace => self.set_pace(&mut current, pace),
-            None if current.made(linger).is_none() => self.prepare(&mut current, linger),
-            None if is_idle => current.linger = linger,
+            None if gathers && current.gathering.is_none() => self.prepare_gathering(&mut current),
+            None if is_idle => current.gathers = gathers,
             _ => {}
         }
     }
@@ -216,19 +227,17 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         }
     }
 
-    /// Makes a producer with a linger, on a thread of its own: no record is to wait until it has found
-    /// its brokers.
-    fn prepare(&self, current: &mut Current<C>, linger: usize) {
-        let Some(gathering) = current.gathering(linger) else { return };
-        if !matches!(gathering, Gathering::Unasked) {
+    /// Makes a producer that gathers, on a thread of its own: no record is to wait until it has
+    /// found its brokers.
+    fn prepare_gathering(&self, current: &mut Current<C>) {
+        if std::mem::replace(&mut current.is_settled, true) {
             return;
         }
-        *gathering = Gathering::Absent;
         let pace = current.pace;
         let (maker, current) = (Arc::clone(&self.maker), Arc::downgrade(&self.current));
         let topic = self.near_topic.clone();
         let work = move || {
-            let made = match maker.make(pace, Some(LINGERS[linger].ms)) {
+            let made = match maker.make(pace, Some(LINGER_MS)) {
                 Ok(made) => made,
                 Err(error) => {
                     tracing::warn!(%error, "a producer that gathers records could not be made");
@@ -241,10 +250,8 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
             }
             let Some(current) = current.upgrade() else { return };
             let mut current = current.write().unwrap_or_else(PoisonError::into_inner);
-            if current.pace == pace
-                && let Some(gathering) = current.gathering(linger)
-            {
-                *gathering = Gathering::Made(made);
+            if current.pace == pace {
+                current.gathering = Some(made);
             }
         };
         // Without the thread there is none.
@@ -283,6 +290,24 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
     }
 }
 
+impl<C: ProducerContext + 'static> Current<C> {
+    fn begin(pace: Pace, prompt: Made<C>, maker: &Maker<C>) -> Self {
+        let is_settled = !maker.kafka.gathers();
+        Self { pace, prompt, gathering: None, is_settled, gathers: false }
+    }
+
+    fn in_use(&self) -> &Made<C> {
+        match &self.gathering {
+            Some(gathering) if self.gathers => gathering,
+            _ => &self.prompt,
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Made<C>> {
+        std::iter::once(&self.prompt).chain(&self.gathering)
+    }
+}
+
 fn is_fatal(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
 }
@@ -296,7 +321,8 @@ fn follow_login<C: ProducerContext + 'static>(current: &Arc<RwLock<Current<C>>>)
             thread::sleep(FOLLOW_EVERY);
             let Some(current) = current.upgrade() else { return };
             let mut current = current.write().unwrap_or_else(PoisonError::into_inner);
-            current.all_mut().for_each(Made::follow_login);
+            let Current { prompt, gathering, .. } = &mut *current;
+            std::iter::once(prompt).chain(gathering).for_each(Made::follow_login);
         }
     };
     // Without the thread there is the login of the start.

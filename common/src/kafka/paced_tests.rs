@@ -42,8 +42,8 @@ fn send(producer: &PacedProducer<Kept>, number: usize, under_way: usize) {
     producer.send(record, under_way).map_err(|(error, _)| error).expect("there is room");
 }
 
-fn in_use(producer: &PacedProducer<Kept>) -> usize {
-    producer.read().linger
+fn gathers(producer: &PacedProducer<Kept>) -> bool {
+    producer.read().gathers
 }
 
 /// The offset of a record, once it is reported.
@@ -61,15 +61,12 @@ fn eventually(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// How many are under way when a producer with each of the lingers is wanted.
-const UNDER_WAY: [usize; LINGERS.len()] = [1, 100, 1_000];
-
 /// Sends until the wanted producer has taken over, which it can when nothing is under way.
-fn until_it(linger: usize, producer: &PacedProducer<Kept>, mut number: usize) -> usize {
-    let began = Instant::now();
-    while in_use(producer) != linger {
-        assert!(began.elapsed() < LIMIT, "it does not become the one of linger {linger}");
-        send(producer, number, UNDER_WAY[linger]);
+fn until_it(gathers_then: bool, producer: &PacedProducer<Kept>, mut number: usize) -> usize {
+    let (began, under_way) = (Instant::now(), if gathers_then { 100 } else { 1 });
+    while gathers(producer) != gathers_then {
+        assert!(began.elapsed() < LIMIT, "it does not become {gathers_then}");
+        send(producer, number, under_way);
         number += 1;
         producer.flush(LIMIT).expect("the broker answers");
     }
@@ -81,15 +78,17 @@ fn records_go_out_in_order_whichever_producer_is_in_use() {
     let brokers = brokers();
     let producer = producer(&KafkaSettings::new(brokers.bootstrap_servers()));
     let mut number = 0;
-    for linger in [1, 2, 1, 0, 2, 0] {
-        number = until_it(linger, &producer, number);
+    for _ in 0..3 {
+        number = until_it(true, &producer, number);
         // The wanted one changes all the time; another takes over only when the last has nothing left.
         for turn in 0..400 {
-            send(&producer, number, UNDER_WAY[turn / 10 % UNDER_WAY.len()]);
+            send(&producer, number, if turn / 10 % 2 == 0 { 1 } else { 100 });
             number += 1;
         }
         producer.flush(LIMIT).expect("the broker answers");
+        number = until_it(false, &producer, number);
     }
+    producer.flush(LIMIT).expect("the broker answers");
     eventually("nothing is under way", || producer.in_flight_count() == 0);
     let all_are_told = || producer.context().0.lock().expect("not poisoned").len() == number;
     eventually("all are told of", all_are_told);
@@ -110,10 +109,10 @@ fn a_linger_of_the_users_own_is_kept() {
     ] {
         let producer = producer(&kafka);
         for number in 0..20 {
-            send(&producer, number, 1_000);
+            send(&producer, number, 100);
             producer.flush(LIMIT).expect("the broker answers");
         }
-        assert_eq!((in_use(&producer), producer.read().all().count()), (0, 1));
+        assert!(!gathers(&producer) && producer.read().gathering.is_none());
     }
 }
 
@@ -121,7 +120,7 @@ fn a_linger_of_the_users_own_is_kept() {
 fn what_waits_for_others_is_given_up_like_the_rest() {
     let brokers = brokers();
     let producer = producer(&KafkaSettings::new(brokers.bootstrap_servers()));
-    let number = until_it(1, &producer, 0);
+    let number = until_it(true, &producer, 0);
     brokers.broker_down(1).expect("it is there");
     send(&producer, number, 100);
     assert!(producer.in_flight_count() > 0);

@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use antiphon_common::config::{EncryptionSettings, IntegritySettings, KafkaSettings};
-use antiphon_common::kafka::{Login, Observer, PolledProducer};
+use antiphon_common::kafka::{Login, Observer, close_behind};
 use antiphon_common::{Outcome, Request, Status};
 use antiphon_native::Persistence;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::oneshot;
 
 use crate::handlers::address::ReplyAddress;
@@ -29,7 +29,8 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub struct Answerer(Arc<Inner>);
 
 struct Inner {
-    producer: PolledProducer<Reports>,
+    /// Taken out when the answerer is dropped.
+    producer: Option<ThreadedProducer<Reports>>,
     login: Mutex<Login>,
     policy: ReplyPolicy,
     protection: Option<Arc<Protection>>,
@@ -168,8 +169,10 @@ impl Answerer {
         protection: Option<Arc<Protection>>,
     ) -> Result<Self, KafkaError> {
         let reports = Reports(Observer::default());
-        let producer = PolledProducer::create(&kafka.producer(&[]), reports)?;
+        let producer: ThreadedProducer<Reports> =
+            kafka.producer(&[]).create_with_context(reports)?;
         let login = Mutex::new(Login::of(kafka, producer.client())?);
+        let producer = Some(producer);
         Ok(Self(Arc::new(Inner { producer, login, policy, protection })))
     }
 
@@ -192,7 +195,7 @@ impl Answerer {
         record.payload = sent.payload.as_deref();
         record.key = sent.key.as_deref();
         record.partition = sent.partition;
-        let producer = &self.0.producer;
+        let producer = self.0.producer.as_ref().expect("it is there until the answerer is dropped");
         self.0.login.lock().unwrap_or_else(PoisonError::into_inner).follow(producer.client());
         if let Err((error, _)) = producer.send(record) {
             return Err(AnswerError::Produce { error, outcome: Outcome::NotSent });
@@ -217,6 +220,14 @@ impl Inner {
         self.policy
             .check(request_topic, topic)
             .map_err(|why| AnswerError::ReplyTopic { topic: topic.to_owned(), why })
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            close_behind(producer);
+        }
     }
 }
 

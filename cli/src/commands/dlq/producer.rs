@@ -1,12 +1,12 @@
 //! A producer whose deliveries can be awaited.
 
 use antiphon::config::KafkaSettings;
-use antiphon::kafka::{Observer, PolledProducer};
+use antiphon::kafka::{Observer, close_behind};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext};
+use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
 use tokio::sync::oneshot;
 
 /// Where a record is: partition and offset.
@@ -16,7 +16,7 @@ pub(super) type Place = (i32, i64);
 pub(super) type Waiting = Box<oneshot::Sender<KafkaResult<Place>>>;
 
 /// Writes records, each once and in their order, and tells where they are.
-pub(super) struct Producer(PolledProducer<Told>);
+pub(super) struct Producer(Option<ThreadedProducer<Told>>);
 
 /// Tells those who wait.
 struct Told(Observer);
@@ -24,7 +24,7 @@ struct Told(Observer);
 impl Producer {
     pub(super) fn new(kafka: &KafkaSettings) -> KafkaResult<Self> {
         let config = kafka.producer(&[("enable.idempotence", "true")]);
-        PolledProducer::create(&config, Told(Observer::default())).map(Self)
+        config.create_with_context(Told(Observer::default())).map(Some).map(Self)
     }
 
     /// Sends the record that `make` makes, and waits for its acknowledgement, which the client's
@@ -34,9 +34,18 @@ impl Producer {
         make: impl FnOnce(Waiting) -> BaseRecord<'a, [u8], [u8], Waiting>,
     ) -> KafkaResult<Place> {
         let (told, wait) = oneshot::channel();
-        self.0.send(make(Box::new(told))).map_err(|(error, _)| error)?;
+        let producer = self.0.as_ref().expect("the producer lives as long as its holder");
+        producer.send(make(Box::new(told))).map_err(|(error, _)| error)?;
         // Only a client that is gone tells nothing.
         wait.await.unwrap_or(Err(KafkaError::MessageProduction(RDKafkaErrorCode::PurgeInflight)))
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        if let Some(producer) = self.0.take() {
+            close_behind(producer);
+        }
     }
 }
 
