@@ -79,6 +79,17 @@ const COMMON_CONSUMER: [(&str, &str); 6] = [
     ("enable.auto.offset.store", "false"),
 ];
 
+/// For those who hand on what they read at once, many records at a time. When a fetch has brought so
+/// many, and they have not been taken yet, the next one goes out a millisecond later: it then brings
+/// what has come meanwhile, where one at once would be answered with a few records. Fewer fetches are
+/// less work for brokers and clients, and what waits in the client is small. Fewer records than that
+/// delay nothing.
+///
+/// Whoever reads a log from its beginning to its end is better off with the client's defaults, which
+/// read far ahead.
+const HANDING_ON: [(&str, &str); 2] =
+    [("queued.min.messages", "96"), ("fetch.queue.backoff.ms", "1")];
+
 impl KafkaSettings {
     /// Settings for the brokers at `bootstrap`, with the default preset.
     #[must_use]
@@ -154,7 +165,7 @@ impl KafkaSettings {
     /// The configuration of a producer: preset, then `own`, then the user's properties.
     #[must_use]
     pub fn producer(&self, own: &[(&str, &str)]) -> ClientConfig {
-        self.client([&COMMON_PRODUCER, self.preset.producer(), own], |name| {
+        self.client([&COMMON_PRODUCER, self.preset.producer(), &[], own], |name| {
             !CONSUMER_ONLY.contains(&name)
         })
     }
@@ -162,7 +173,17 @@ impl KafkaSettings {
     /// The configuration of a consumer: preset, then `own`, then the user's properties.
     #[must_use]
     pub fn consumer(&self, own: &[(&str, &str)]) -> ClientConfig {
-        self.client([&COMMON_CONSUMER, self.preset.consumer(), own], |name| {
+        self.reading(&[], own)
+    }
+
+    /// The same for a consumer of requests or replies, which are handed on as they come.
+    #[must_use]
+    pub fn handing_on(&self, own: &[(&str, &str)]) -> ClientConfig {
+        self.reading(&HANDING_ON, own)
+    }
+
+    fn reading(&self, ahead: &[(&str, &str)], own: &[(&str, &str)]) -> ClientConfig {
+        self.client([&COMMON_CONSUMER, self.preset.consumer(), ahead, own], |name| {
             !PRODUCER_ONLY.contains(&name)
         })
     }
@@ -172,7 +193,7 @@ impl KafkaSettings {
     pub fn admin(&self) -> ClientConfig {
         let own_to_neither =
             |name: &str| !CONSUMER_ONLY.contains(&name) && !PRODUCER_ONLY.contains(&name);
-        self.client([&[], &[], &[]], own_to_neither)
+        self.client([&[]; 4], own_to_neither)
     }
 
     /// Whether the number of produce requests in flight follows the distance of the brokers: with
@@ -193,7 +214,7 @@ impl KafkaSettings {
             && !names.iter().any(|name| self.properties.contains_key(*name))
     }
 
-    fn client(&self, layers: [&[(&str, &str)]; 3], applies: impl Fn(&str) -> bool) -> ClientConfig {
+    fn client(&self, layers: [&[(&str, &str)]; 4], applies: impl Fn(&str) -> bool) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap);
         for (name, value) in layers.into_iter().flatten() {
@@ -324,6 +345,16 @@ mod tests {
         assert_eq!(consumer.get("fetch.wait.max.ms"), Some("1"));
         assert_eq!(consumer.get("client.id"), Some("me"));
         assert_eq!(consumer.get("linger.ms"), None);
+    }
+
+    #[test]
+    fn whoever_hands_on_does_not_read_far_ahead_unless_the_user_says_so() {
+        let ahead = |config: &ClientConfig| config.get("queued.min.messages").map(str::to_owned);
+        let kafka = KafkaSettings::new("a:1");
+        assert_eq!(ahead(&kafka.consumer(&[])), None);
+        assert_eq!(ahead(&kafka.handing_on(&[])).as_deref(), Some("96"));
+        let kafka = kafka.property("queued.min.messages", "5000");
+        assert_eq!(ahead(&kafka.handing_on(&[])).as_deref(), Some("5000"));
     }
 
     #[test]

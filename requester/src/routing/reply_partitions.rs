@@ -49,7 +49,7 @@ impl ReplyPartitions {
     ) -> Result<Self, BuildError> {
         let deadline = Instant::now() + timeout;
         let left = || deadline.saturating_duration_since(Instant::now());
-        let config = kafka.consumer(&[
+        let config = kafka.handing_on(&[
             ("group.id", READER),
             ("enable.auto.commit", "false"),
             // The offset is explicit. Should retention pass it, what is left is read.
