@@ -21,7 +21,11 @@ pub(super) struct Made<C: ProducerContext + 'static> {
     login: Login,
     /// Taken out when this is dropped.
     producer: Option<ThreadedProducer<Timed<C>>>,
+    alive: Alive,
 }
+
+/// Held for each producer of one maker, until it is closed.
+type Alive = Arc<()>;
 
 /// The context of a producer that also listens to its statistics.
 pub(super) struct Timed<C> {
@@ -36,9 +40,15 @@ pub(super) struct Maker<C> {
     pub(super) context: Arc<C>,
     /// `None` if nobody wants to know the round trip.
     pub(super) measured: Option<Arc<Measured>>,
+    pub(super) alive: Alive,
 }
 
 impl<C: ProducerContext + 'static> Maker<C> {
+    /// How many of its producers there are, those among them that are just being closed.
+    pub(super) fn alive(&self) -> usize {
+        Arc::strong_count(&self.alive) - 1
+    }
+
     /// Makes a producer. Its linger, in milliseconds, is that of the settings if `None`, and so is its
     /// number of produce requests in flight while the pace is not known.
     pub(super) fn make(&self, pace: Pace, linger: Option<&str>) -> KafkaResult<Made<C>> {
@@ -54,10 +64,11 @@ impl<C: ProducerContext + 'static> Maker<C> {
             config.set(LINGER, linger);
         }
         let (context, measured) = (Arc::clone(&self.context), self.measured.clone());
+        let alive = Arc::clone(&self.alive);
         let producer: ThreadedProducer<_> =
             config.create_with_context(Timed { context, measured })?;
         let login = Login::of(&self.kafka, producer.client())?;
-        Ok(Made { login, producer: Some(producer) })
+        Ok(Made { login, producer: Some(producer), alive })
     }
 }
 
@@ -93,7 +104,7 @@ impl<C: ProducerContext + 'static> Made<C> {
 impl<C: ProducerContext + 'static> Drop for Made<C> {
     fn drop(&mut self) {
         if let Some(producer) = self.producer.take() {
-            close_behind(producer);
+            close_behind(producer, Arc::clone(&self.alive));
         }
     }
 }

@@ -81,7 +81,7 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
             config.set(STATISTICS, STATISTICS_MS);
         }
         let (kafka, context) = (kafka.clone(), Arc::new(context));
-        let maker = Arc::new(Maker { kafka, config, context, measured });
+        let maker = Arc::new(Maker { kafka, config, context, measured, alive: Arc::default() });
         let prompt = maker.make(UNKNOWN, None)?;
         let followed = prompt.is_followed();
         if let (Some(measured), Some(topic)) = (&maker.measured, near_topic) {
@@ -173,6 +173,7 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         let Some(measured) = &self.maker.measured else { return current };
         let stays = self.stays.load(Ordering::Relaxed);
         let pace = Some(measured.pace()).filter(|pace| current.pace != *pace && !stays);
+        let pace = pace.filter(|_| !self.is_changing(&current));
         let gathers = self.gathers(&current, under_way);
         if pace.is_none() && gathers == current.gathers {
             return current;
@@ -191,10 +192,17 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         match gathers(current.gathers, under_way) {
             true => {
                 self.fewer.end();
-                current.gathering.is_some() || !current.is_settled
+                let is_wanted = !current.is_settled && !self.is_changing(current);
+                current.gathering.is_some() || is_wanted
             }
             false => current.gathers && !self.fewer.note(),
         }
+    }
+
+    /// Whether a producer is just being made or closed. Each holds threads and file descriptors, so no
+    /// more of them are made meanwhile.
+    fn is_changing(&self, current: &Current<C>) -> bool {
+        self.maker.alive() > current.all().count()
     }
 
     /// Lets another producer take over if nothing is under way: one of the wanted pace, or else the one

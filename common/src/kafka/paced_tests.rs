@@ -130,3 +130,23 @@ fn what_waits_for_others_is_given_up_like_the_rest() {
     eventually("it is told of", || told(&producer, number).is_some());
     assert_eq!(told(&producer, number), Some(NOT_WRITTEN));
 }
+
+#[test]
+fn no_producer_is_made_while_another_is_closed() {
+    let brokers = brokers();
+    let producer = producer(&KafkaSettings::new(brokers.bootstrap_servers()));
+    let closing = Arc::clone(&producer.maker.alive);
+    let measured = producer.maker.measured.as_ref().expect("the preset paces");
+    measured.begin(Duration::ZERO);
+    for number in 0..10 {
+        send(&producer, number, 100);
+        producer.flush(LIMIT).expect("the broker answers");
+        assert_eq!(producer.read().pace, UNKNOWN);
+        assert!(producer.read().gathering.is_none());
+    }
+    drop(closing);
+    let number = until_it(true, &producer, 10);
+    eventually("what was replaced is closed", || producer.maker.alive() == 2);
+    send(&producer, number, 100);
+    assert_eq!(producer.read().pace, Pace(1));
+}
