@@ -165,7 +165,7 @@ impl KafkaSettings {
     /// The configuration of a producer: preset, then `own`, then the user's properties.
     #[must_use]
     pub fn producer(&self, own: &[(&str, &str)]) -> ClientConfig {
-        self.client([&COMMON_PRODUCER, self.preset.producer(), &[], own], |name| {
+        self.client([&COMMON_PRODUCER, self.preset.producer(), own], |name| {
             !CONSUMER_ONLY.contains(&name)
         })
     }
@@ -173,19 +173,15 @@ impl KafkaSettings {
     /// The configuration of a consumer: preset, then `own`, then the user's properties.
     #[must_use]
     pub fn consumer(&self, own: &[(&str, &str)]) -> ClientConfig {
-        self.reading(&[], own)
+        self.client([&COMMON_CONSUMER, self.preset.consumer(), own], |name| {
+            !PRODUCER_ONLY.contains(&name)
+        })
     }
 
     /// The same for a consumer of requests or replies, which are handed on as they come.
     #[must_use]
     pub fn handing_on(&self, own: &[(&str, &str)]) -> ClientConfig {
-        self.reading(&HANDING_ON, own)
-    }
-
-    fn reading(&self, ahead: &[(&str, &str)], own: &[(&str, &str)]) -> ClientConfig {
-        self.client([&COMMON_CONSUMER, self.preset.consumer(), ahead, own], |name| {
-            !PRODUCER_ONLY.contains(&name)
-        })
+        self.consumer(&[&HANDING_ON, own].concat())
     }
 
     /// The configuration of an administrative client: the user's properties alone.
@@ -193,7 +189,7 @@ impl KafkaSettings {
     pub fn admin(&self) -> ClientConfig {
         let own_to_neither =
             |name: &str| !CONSUMER_ONLY.contains(&name) && !PRODUCER_ONLY.contains(&name);
-        self.client([&[]; 4], own_to_neither)
+        self.client([&[], &[], &[]], own_to_neither)
     }
 
     /// Whether the number of produce requests in flight follows the distance of the brokers: with
@@ -214,7 +210,7 @@ impl KafkaSettings {
             && !names.iter().any(|name| self.properties.contains_key(*name))
     }
 
-    fn client(&self, layers: [&[(&str, &str)]; 4], applies: impl Fn(&str) -> bool) -> ClientConfig {
+    fn client(&self, layers: [&[(&str, &str)]; 3], applies: impl Fn(&str) -> bool) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap);
         for (name, value) in layers.into_iter().flatten() {

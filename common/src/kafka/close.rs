@@ -8,15 +8,11 @@ use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// Flushes and drops a producer on a thread of its own: a drop waits for the producer's threads,
-/// which must not happen on an async worker. `alive` is dropped when that is done.
-pub fn close_behind<C: ProducerContext + 'static>(
-    producer: ThreadedProducer<C>,
-    alive: impl Send + 'static,
-) {
+/// which must not happen on an async worker.
+pub fn close_behind<C: ProducerContext + 'static>(producer: ThreadedProducer<C>) {
     // If no thread can be started, the producer is dropped here.
     let _ = std::thread::Builder::new().name("antiphon-close".into()).spawn(move || {
         let _ = producer.flush(FLUSH);
         drop(producer);
-        drop(alive);
     });
 }

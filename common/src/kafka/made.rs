@@ -21,17 +21,18 @@ pub(super) struct Made<C: ProducerContext + 'static> {
     login: Login,
     /// Taken out when this is dropped.
     producer: Option<ThreadedProducer<Timed<C>>>,
-    alive: Alive,
 }
-
-/// Held for each producer of one maker, until it is closed.
-type Alive = Arc<()>;
 
 /// The context of a producer that also listens to its statistics.
 pub(super) struct Timed<C> {
     context: Arc<C>,
     measured: Option<Arc<Measured>>,
+    /// Dropped with the rest of this when the producer is closed, and not before.
+    _alive: Alive,
 }
+
+/// Held for each producer of one maker, until it is closed.
+type Alive = Arc<()>;
 
 /// Makes producers that differ in what cannot be changed while they run.
 pub(super) struct Maker<C> {
@@ -64,11 +65,10 @@ impl<C: ProducerContext + 'static> Maker<C> {
             config.set(LINGER, linger);
         }
         let (context, measured) = (Arc::clone(&self.context), self.measured.clone());
-        let alive = Arc::clone(&self.alive);
-        let producer: ThreadedProducer<_> =
-            config.create_with_context(Timed { context, measured })?;
+        let timed = Timed { context, measured, _alive: Arc::clone(&self.alive) };
+        let producer: ThreadedProducer<_> = config.create_with_context(timed)?;
         let login = Login::of(&self.kafka, producer.client())?;
-        Ok(Made { login, producer: Some(producer), alive })
+        Ok(Made { login, producer: Some(producer) })
     }
 }
 
@@ -104,7 +104,7 @@ impl<C: ProducerContext + 'static> Made<C> {
 impl<C: ProducerContext + 'static> Drop for Made<C> {
     fn drop(&mut self) {
         if let Some(producer) = self.producer.take() {
-            close_behind(producer, Arc::clone(&self.alive));
+            close_behind(producer);
         }
     }
 }

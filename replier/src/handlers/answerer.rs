@@ -226,7 +226,7 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         if let Some(producer) = self.producer.take() {
-            close_behind(producer, ());
+            close_behind(producer);
         }
     }
 }

@@ -44,7 +44,7 @@ impl Producer {
 impl Drop for Producer {
     fn drop(&mut self) {
         if let Some(producer) = self.0.take() {
-            close_behind(producer, ());
+            close_behind(producer);
         }
     }
 }
