@@ -98,6 +98,15 @@ impl<'a> Iterator for RawHeaders<'a> {
     }
 }
 
+/// The name of the topic that a record is in. It is one that this client asked for; to compare it with
+/// that, it need not be looked through for UTF-8.
+#[must_use]
+pub fn topic<'a>(message: &'a BorrowedMessage<'_>) -> &'a [u8] {
+    // SAFETY: `message.ptr()` is valid for as long as `message` is borrowed, and so is the topic that it
+    // refers to, with its name, which is a C string.
+    unsafe { CStr::from_ptr(sys::rd_kafka_topic_name((*message.ptr()).rkt)) }.to_bytes()
+}
+
 /// What a failed delivery left behind in the topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Persistence {

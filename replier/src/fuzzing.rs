@@ -90,7 +90,7 @@ fn check(record: &Forged, reader: &mut RecordReader) {
     let topic: Arc<str> = if record.retried { RETRIES } else { REQUESTS }.into();
     let read = match reader.headers(record, &topic) {
         Ok(headers) if headers.is_cancel() => return,
-        Ok(headers) => reader.read(record, headers, &topic, &LazyCell::new(Clocks::read)),
+        Ok(mut headers) => reader.read(record, &mut headers, &topic, &LazyCell::new(Clocks::read)),
         Err(why) => Err(why),
     };
     let parsed = match read {
@@ -104,23 +104,24 @@ fn check(record: &Forged, reader: &mut RecordReader) {
             reader.poison(record, &topic, &why).expect("poison is kept")
         }
     };
-    let reply_topic = parsed.reply_to.as_ref().map(|to| &*to.topic);
+    let (context, job) = (&parsed.context, parsed.context.job());
+    let reply_topic = job.reply_to.as_ref().map(|to| &*to.topic);
     if let Some(topic) = reply_topic {
         let own = ["quotes.replies", "quotes-replies", "quotes.reply"].contains(&topic);
         assert!(own || topic.starts_with("team-"), "{topic:?}");
     }
-    let partition = parsed.reply_to.as_ref().and_then(|to| to.partition);
+    let partition = job.reply_to.as_ref().and_then(|to| to.partition);
     assert!(partition.is_none_or(|partition| partition >= 0));
-    let context = &parsed.context;
-    assert!(context.deadline.is_none_or(|deadline| deadline.remaining() <= MOST));
-    assert!(parsed.not_before.is_none_or(|then| then <= Instant::now() + DELAY));
-    let of = |group| Identity::of(context, group, parsed.request.endpoint.as_deref(), reply_topic);
+    assert!(context.facts.deadline.is_none_or(|deadline| deadline.remaining() <= MOST));
+    assert!(job.not_before.is_none_or(|then| then <= Instant::now() + DELAY));
+    let of = |group| Identity::of(context, group, job.request.endpoint.as_deref(), reply_topic);
     assert_ne!(of("a"), of("b"));
-    let original = parsed.original.as_ref().expect("originals are kept");
+    let original = job.original.as_ref().expect("originals are kept");
     assert_eq!(&*original.topic, REQUESTS);
     // Poison becomes a dead letter at once, wherever it was read.
-    assert_eq!(parsed.not_before.is_some(), record.retried && !original.poison);
-    let status = parsed.fault.clone().unwrap_or_else(|| Status::new(Code::Unavailable, "why"));
+    assert_eq!(job.not_before.is_some(), record.retried && !original.poison);
+    let status = job.fault.as_deref().cloned();
+    let status = status.unwrap_or_else(|| Status::new(Code::Unavailable, "why"));
     match FAILURES.pass(original, &status, u32::MAX, true) {
         Passed::Nowhere => {}
         Passed::Retry(forward) => assert_eq!(&*forward.topic, RETRIES),

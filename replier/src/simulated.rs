@@ -16,7 +16,7 @@ use crate::dedupe::identity::Identity;
 use crate::dedupe::kept;
 use crate::dedupe::partition::{Asked, Changelog, Ending, First, Handled, Turn};
 use crate::dedupe::window::{Kept, Limits};
-use crate::handlers::context::{Context, RawReply};
+use crate::handlers::context::{Context, Facts, Job, RawReply};
 use crate::handlers::extract::Extensions;
 use crate::intake::clocks;
 use crate::intake::outstanding::Outstanding;
@@ -170,7 +170,8 @@ impl Held {
             let left = clocks::left(written, now.unix_millis, || None);
             Deadline::after_from(now.instant, left.time)
         });
-        let context = Context {
+        let facts = Facts {
+            job: Job::default(),
             topic: Arc::clone(&self.tracker.topic),
             partition: self.tracker.partition,
             offset: record.offset(),
@@ -187,6 +188,7 @@ impl Held {
         };
         let reply_partition = headers.reply_partition().ok().flatten();
         let payload = record.payload().map(Bytes::copy_from_slice).unwrap_or_default();
+        let context = facts.into();
         Some(Request { context, reply_partition, payload, taken, first: None, turn: None })
     }
 
@@ -295,7 +297,7 @@ impl Request {
     /// Whether its handler is not to run any more.
     #[must_use]
     pub fn is_late(&self, now: Instant) -> bool {
-        self.context.deadline.is_some_and(|deadline| deadline.has_passed_at(now))
+        self.context.facts.deadline.is_some_and(|deadline| deadline.has_passed_at(now))
     }
 
     /// Notes that somebody works on it; `false` if the partition is given up.
@@ -322,7 +324,7 @@ impl Request {
     #[must_use]
     pub fn reply_headers(&self, status: Option<&Status>) -> OwnedHeaders {
         let out = ReplyHeadersOut {
-            correlation_id: &self.context.correlation_id,
+            correlation_id: &self.context.facts.correlation_id,
             status,
             content_type: None,
             position: None,

@@ -103,6 +103,18 @@ impl<'a> RequestHeaders<'a> {
         utf8(non_empty(self.reply_topic, names::REPLY_TOPIC)?, names::REPLY_TOPIC)
     }
 
+    /// Whether a topic to answer to is named at all.
+    #[must_use]
+    pub fn has_reply_topic(&self) -> bool {
+        self.reply_topic.is_some_and(|topic| !topic.is_empty())
+    }
+
+    /// Whether `topic` is to be answered to.
+    #[must_use]
+    pub fn is_to(&self, topic: &str) -> bool {
+        self.reply_topic == Some(topic.as_bytes())
+    }
+
     /// The partition to answer to, `None` in shared routing.
     ///
     /// # Errors

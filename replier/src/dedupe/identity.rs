@@ -26,9 +26,9 @@ impl Identity {
         endpoint: Option<&str>,
         reply_topic: Option<&str>,
     ) -> Self {
-        let (kind, id) = match &context.idempotency_key {
+        let (kind, id) = match &context.facts.idempotency_key {
             Some(key) => (b'k', key),
-            None => (b'c', &context.correlation_id),
+            None => (b'c', &context.facts.correlation_id),
         };
         let mut hash = Sha256::new_with_prefix([kind]);
         for name in [Some(group), endpoint, reply_topic] {
@@ -63,13 +63,15 @@ impl Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handlers::context::Facts;
 
     fn context(correlation_id: &'static str, key: Option<&'static str>) -> Context {
-        Context {
+        let facts = Facts {
             correlation_id: correlation_id.into(),
             idempotency_key: key.map(Into::into),
-            ..Context::for_tests()
-        }
+            ..Facts::for_tests()
+        };
+        facts.into()
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::handlers::routes::Answering;
 use crate::intake::incoming::Incoming;
 use crate::intake::tracker::Taken;
 use crate::lane::Slot;
-use crate::running::serve::{Outcome, Service};
+use crate::running::serve::{Outcome, Service, Stage};
 use crate::sending::duty::Duty;
 use crate::sending::outgoing::{Forward, Outgoing, Reply};
 
@@ -25,19 +25,22 @@ const HEADER_ROOM: usize = 8 * 1024;
 impl Service {
     /// Looks the request up in the window of its partition, and goes on from there. In a box: when
     /// there are no windows, requests do not pay for this in memory.
-    pub(crate) fn serve_once(&self, mut incoming: Box<Incoming>, slot: Slot) -> BoxFuture<'_, ()> {
+    pub(crate) fn serve_once(&self, stage: Stage, slot: Slot) -> BoxFuture<'_, ()> {
         Box::pin(async move {
+            let Stage::Arrived(mut incoming) = stage else {
+                return self.serve(stage, slot).await;
+            };
             incoming.taken.looked_up();
             let Some(handled) = self.window_of(&incoming) else {
-                return self.serve(incoming, slot).await;
+                return self.serve(Stage::Arrived(incoming), slot).await;
             };
             // The place is held meanwhile, so that the order of a lane is kept.
             if !handled.ready().await {
                 return;
             }
             let context = &incoming.context;
-            let reply_topic = incoming.reply_to.as_ref().map(|to| &*to.topic);
-            let endpoint = incoming.request.endpoint.as_deref();
+            let reply_topic = context.job().reply_to.as_ref().map(|to| &*to.topic);
+            let endpoint = context.job().request.endpoint.as_deref();
             let group = &self.settings.group;
             match handled.ask(Identity::of(context, group, endpoint, reply_topic)) {
                 Asked::Run(first) => self.run_first(first, incoming, slot).await,
@@ -45,7 +48,7 @@ impl Service {
                     drop(slot);
                     let found = if kept == Kept::Claim { "claim" } else { "reply" };
                     self.metrics.duplicates(found).inc();
-                    self.answer_again(*incoming, kept);
+                    self.answer_again(incoming, kept);
                 }
                 Asked::Wait(turn) => {
                     drop(slot);
@@ -94,17 +97,19 @@ impl Service {
     /// each other, and must not be taken for one.
     fn window_of(&self, incoming: &Incoming) -> Option<Arc<Handled>> {
         let handled = incoming.taken.window()?;
-        let endpoint = incoming.request.endpoint.as_deref();
+        let job = incoming.context.job();
+        let endpoint = job.request.endpoint.as_deref();
         let route = self.routes.find(incoming.context.topic(), endpoint)?;
         let once = matches!(route.answering, Answering::Once(_));
         let context = &incoming.context;
-        let has_id = context.idempotency_key.is_some() || !context.correlation_id.is_empty();
-        let is_handled = incoming.fault.is_none() && !self.routes.is_builtin(route);
+        let has_id =
+            context.facts.idempotency_key.is_some() || !context.facts.correlation_id.is_empty();
+        let is_handled = job.fault.is_none() && !self.routes.is_builtin(route);
         (once && has_id && is_handled).then(|| Arc::clone(handled))
     }
 
-    async fn run_first(&self, mut first: First, mut incoming: Box<Incoming>, slot: Slot) {
-        let late = incoming.context.deadline.is_some_and(Deadline::has_passed);
+    async fn run_first(&self, mut first: First, mut incoming: Incoming, slot: Slot) {
+        let late = incoming.context.facts.deadline.is_some_and(Deadline::has_passed);
         // What is not going to run must not be claimed.
         if !incoming.taken.start() {
             return;
@@ -119,21 +124,21 @@ impl Service {
             let Ok(taken) = told.await else { return };
             incoming.taken = taken;
         }
-        self.serve(incoming, slot).await;
+        self.serve(Stage::Arrived(incoming), slot).await;
     }
 
-    async fn wait_for_first(&self, turn: oneshot::Receiver<Turn>, mut incoming: Box<Incoming>) {
+    async fn wait_for_first(&self, turn: oneshot::Receiver<Turn>, mut incoming: Incoming) {
         let token = incoming.cancellable.as_ref().map(|request| request.token().clone());
         let token = token.unwrap_or_default();
         let max = || Deadline::after(self.settings.max_deadline());
-        let by = incoming.context.deadline.unwrap_or_else(max).instant();
+        let by = incoming.context.facts.deadline.unwrap_or_else(max).instant();
         let turn = tokio::select! {
             biased;
             () = token.cancelled() => return incoming.taken.complete(),
             turn = tokio::time::timeout_at(by.into(), turn) => turn,
         };
         match turn {
-            Ok(Ok(Turn::Ended(kept))) => self.answer_again(*incoming, kept),
+            Ok(Ok(Turn::Ended(kept))) => self.answer_again(incoming, kept),
             Ok(Ok(Turn::Run(first))) => {
                 incoming.taken.run_as(first);
                 // It needs a place. Without a lane this replier is ending, and it is left to others.
@@ -147,19 +152,21 @@ impl Service {
                 self.metrics.expired.inc();
                 let why = "another request like this one was still being handled";
                 let late = Outcome::Expired(Status::new(Code::DeadlineExceeded, why));
-                let Incoming { context, reply_to, taken, .. } = *incoming;
-                self.dispose(late, self.recipient(reply_to, &context), None, 0, taken);
+                let Incoming { mut context, taken, .. } = incoming;
+                let to = self.recipient(context.facts.job.reply_to.take(), &context);
+                self.dispose(late, to, None, 0, taken);
             }
         }
     }
 
     /// Sends what is kept to whoever asked this time.
     fn answer_again(&self, incoming: Incoming, kept: Kept) {
-        let Incoming { context, reply_to, mut taken, .. } = incoming;
+        let Incoming { mut context, mut taken, .. } = incoming;
         if !taken.start() {
             // The next owner of the partition reads it again.
             return;
         }
+        let reply_to = context.facts.job.reply_to.take();
         let Some(to) = self.recipient(reply_to, &context) else { return taken.complete() };
         let answer = match kept {
             Kept::Reply(reply) => kept::decode(reply),

@@ -11,7 +11,7 @@ use rdkafka::message::OwnedHeaders;
 use crate::sending::outgoing::Forward;
 
 /// The record of a request. Kept only if there are retry topics or dead letters.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Original {
     /// The request topic, also of a request that was read from a retry topic.
     pub(crate) topic: Arc<str>,
@@ -31,7 +31,7 @@ pub(crate) struct Original {
 }
 
 /// All headers of a record, one allocation for their bytes.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct KeptHeaders {
     bytes: Vec<u8>,
     /// Of each name and its value.

@@ -141,7 +141,7 @@ where
     let handler = Arc::new(handler);
     Arc::new(move |request, context| {
         let handler = Arc::clone(&handler);
-        let held = context.extensions.shared::<Held>();
+        let held = context.facts.extensions.shared::<Held>();
         Box::pin(async move {
             // Whoever serves the request puts it there.
             let held = held.ok_or_else(|| Status::internal("no threads for blocking handlers"))?;

@@ -245,13 +245,13 @@ pub(crate) fn typed_deferred<Args: 'static, H: DeferredHandler<Args>>(
             let (handler, states) = &*handler;
             let request = decode::<H::Request>(&raw)?;
             // Whoever serves the request puts it there.
-            let deferral = context.extensions.shared::<Deferral>();
+            let deferral = context.facts.extensions.shared::<Deferral>();
             let deferral = deferral
                 .ok_or_else(|| Status::internal("nobody waits for the handler's answer"))?;
             let handle = ReplyHandle {
                 later: deferral.open(),
                 to: deferral.to.clone(),
-                request_topic: Arc::clone(&context.topic),
+                request_topic: Arc::clone(&context.facts.topic),
                 content_type: content_type::<H::Request>(),
                 encode: encode::<H::Request>,
             };

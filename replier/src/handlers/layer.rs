@@ -55,7 +55,7 @@ impl Service<Incoming> for HandlerService {
         match &self.0 {
             Inner::Once(handler) => handler(request, context),
             Inner::Stream(handler) => {
-                let opened = context.extensions.shared::<Opened>();
+                let opened = context.facts.extensions.shared::<Opened>();
                 let items = handler(request, context);
                 if let Some(opened) = opened {
                     *opened.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(items);
@@ -154,7 +154,7 @@ where
     let service = layer.layer(HandlerService(Inner::Stream(handler)));
     Arc::new(move |request, mut context| {
         let opened = Arc::new(Opened::default());
-        context.extensions.insert_shared(Arc::clone(&opened));
+        context.facts.extensions.insert_shared(Arc::clone(&opened));
         let answer = service.clone().oneshot(Incoming { request, context });
         let items = async move {
             let reply = answer.await.map_err(|error| status(error.into()))?;

@@ -165,7 +165,7 @@ mod tests {
             ("", false),
         ] {
             let mut context = Context::for_tests();
-            context.headers.push("traceparent", value);
+            context.facts.headers.push("traceparent", value);
             assert_eq!(traceparent(&context), is_good.then_some(value), "{value:?}");
         }
         assert_eq!(traceparent(&Context::for_tests()), None);

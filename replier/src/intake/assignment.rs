@@ -138,6 +138,11 @@ impl Assignment {
         self.trackers().values().flat_map(BTreeMap::values).for_each(visit);
     }
 
+    /// Whether the assignment changed since it was last taken note of.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.changed.load(Ordering::Relaxed)
+    }
+
     /// Whether the assignment changed since the last call.
     pub(crate) fn take_changed(&self) -> bool {
         self.changed.swap(false, Ordering::Relaxed)

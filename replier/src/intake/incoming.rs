@@ -13,7 +13,7 @@ use rdkafka::message::Timestamp;
 
 use crate::failures::Failures;
 use crate::failures::original::{KeptHeaders, Original};
-use crate::handlers::context::{Context, RawRequest};
+use crate::handlers::context::{Context, Facts, Job, RawRequest};
 use crate::handlers::extract::Extensions;
 use crate::handlers::routes::Routes;
 use crate::intake::cancellations::{Cancellable, Cancellations};
@@ -26,18 +26,9 @@ use crate::sending::protection::Protection;
 /// A request, or what is to be kept as a dead letter at once.
 #[derive(Debug)]
 pub(crate) struct Incoming {
-    pub(crate) request: RawRequest,
     pub(crate) context: Context,
-    /// `None` if nobody waits for an answer.
-    pub(crate) reply_to: Option<ReplyTo>,
-    /// What is wrong with it, if no handler may see it.
-    pub(crate) fault: Option<Status>,
     /// Its place in the table of its partition, if it may be cancelled.
     pub(crate) cancellable: Option<Box<Cancellable>>,
-    /// Until when it waits; set for requests out of retry topics.
-    pub(crate) not_before: Option<Instant>,
-    /// Its record, if that may have to be written elsewhere.
-    pub(crate) original: Option<Box<Original>>,
     pub(crate) taken: Taken,
 }
 
@@ -106,13 +97,8 @@ pub(crate) struct RecordReader {
 
 /// A request, before it is known to be taken.
 pub(crate) struct Parsed {
-    pub(crate) request: RawRequest,
     pub(crate) context: Context,
-    pub(crate) reply_to: Option<ReplyTo>,
-    pub(crate) fault: Option<Status>,
     pub(crate) cancellable: bool,
-    pub(crate) not_before: Option<Instant>,
-    pub(crate) original: Option<Box<Original>>,
     /// Whether the caller's clock and this one cannot both be right.
     pub(crate) clocks_differ: bool,
 }
@@ -194,37 +180,32 @@ impl RecordReader {
     pub(crate) fn read(
         &mut self,
         record: &impl Record,
-        mut headers: RequestHeaders<'_>,
+        headers: &mut RequestHeaders<'_>,
         topic: &Arc<str>,
         clocks: &LazyCell<Clocks>,
     ) -> Result<Parsed, Rejected> {
         let place = self.place(record, topic);
         let endpoint = headers.endpoint();
-        let opened = self.open(record, &headers, &place.topic);
+        let opened = self.open(record, headers, &place.topic);
         let protection =
             if matches!(opened, Ok(Some(_))) { self.sealing.clone() } else { self.plain.clone() };
-        let (correlation_id, reply_to) = match headers.reply_topic() {
-            Err(HeaderFault::Missing(_)) if self.is_one_way(&place.topic, endpoint) => {
-                (headers.correlation_id().unwrap_or_default(), None)
-            }
-            reply_topic => {
-                let correlation_id = correlation_id(&headers)?;
-                let reply_topic = reply_topic.map_err(Rejected::ReplyHeaders)?;
-                let topic = self.allowed(&place.topic, reply_topic)?;
-                let partition = headers.reply_partition().map_err(Rejected::ReplyHeaders)?;
-                (correlation_id, Some(ReplyTo { topic, partition, protection }))
-            }
+        let needs_none = !headers.has_reply_topic() && self.is_one_way(&place.topic, endpoint);
+        let (correlation_id, reply_to) = if needs_none {
+            (headers.correlation_id().unwrap_or_default(), None)
+        } else {
+            let correlation_id = correlation_id(headers)?;
+            let topic = self.reply_topic(&place.topic, headers)?;
+            let partition = headers.reply_partition().map_err(Rejected::ReplyHeaders)?;
+            (correlation_id, Some(ReplyTo { topic, partition, protection }))
         };
         let deadline = headers.deadline_unix_millis();
         let fault = deadline.err().or(endpoint.err());
-        let fault = fault.map(|fault| Status::invalid_argument(fault.to_string()));
-        let [payload, key, id, idempotency_key, content_type] = copied([
-            record.payload(),
-            record.key(),
-            Some(correlation_id),
-            headers.idempotency_key(),
-            headers.content_type(),
-        ]);
+        let fault = fault.map(|fault| Box::new(Status::invalid_argument(fault.to_string())));
+        let (idempotency_key, content_type) = (headers.idempotency_key(), headers.content_type());
+        let parts =
+            [record.payload(), record.key(), Some(correlation_id), idempotency_key, content_type];
+        let mut copies = Copies::of(&parts);
+        let [payload, key, id, idempotency_key, content_type] = parts.map(|part| copies.next(part));
         let written = deadline.ok().flatten();
         let (deadline, clocks_differ) = match written {
             Some(written) => self.deadline(record, written, &place, **clocks),
@@ -238,15 +219,19 @@ impl RecordReader {
         let (payload, fault) = match opened {
             Ok(Some(opened)) => (Some(opened), fault),
             Ok(None) => (payload, fault),
-            Err(status) => (None, Some(status)),
+            Err(status) => (None, Some(Box::new(status))),
         };
+        let request = RawRequest {
+            payload: payload.unwrap_or_default(),
+            endpoint: endpoint.ok().flatten().map(Box::from),
+            content_type,
+        };
+        let not_before = place.not_before;
         Ok(Parsed {
-            request: RawRequest {
-                payload: payload.unwrap_or_default(),
-                endpoint: endpoint.ok().flatten().map(Box::from),
-                content_type,
-            },
-            context: Context {
+            // A request without an id is none that a cancel record could name.
+            cancellable: headers.is_cancellable() && !correlation_id.is_empty(),
+            context: Context::from(Facts {
+                job: Job { request, reply_to, fault, not_before, original },
                 key,
                 headers: headers.take_application(),
                 correlation_id: id.unwrap_or_default(),
@@ -254,14 +239,13 @@ impl RecordReader {
                 attempt: headers.attempt(),
                 idempotency_key,
                 claim: headers.claim().map(Bytes::copy_from_slice),
-                ..place.context()
-            },
-            reply_to,
-            fault,
-            // A request without an id is none that a cancel record could name.
-            cancellable: headers.is_cancellable() && !correlation_id.is_empty(),
-            not_before: place.not_before,
-            original,
+                topic: place.topic,
+                partition: place.partition,
+                offset: place.offset,
+                runs: place.runs.saturating_add(1),
+                cancelled: None,
+                extensions: Extensions::default(),
+            }),
             clocks_differ,
         })
     }
@@ -327,16 +311,13 @@ impl RecordReader {
         let payload = record.payload().map(Bytes::copy_from_slice);
         let key = record.key().map(Bytes::copy_from_slice);
         let original = place.original(kept_headers(record), key, payload, None);
-        Some(Parsed {
-            request: RawRequest { payload: Bytes::new(), endpoint: None, content_type: None },
-            context: place.context(),
-            reply_to: None,
-            fault: Some(rejected.status()),
-            cancellable: false,
-            not_before: None,
+        let job = Job {
+            fault: Some(Box::new(rejected.status())),
             original: Some(Box::new(Original { poison: true, ..original })),
-            clocks_differ: false,
-        })
+            ..Job::default()
+        };
+        let context = Context::from(Facts { job, ..place.facts() });
+        Some(Parsed { context, cancellable: false, clocks_differ: false })
     }
 
     /// Where a record counts as being: in the request topic, also if it was read from a retry
@@ -361,13 +342,19 @@ impl RecordReader {
         }
     }
 
-    fn allowed(&mut self, topic: &str, reply_topic: &str) -> Result<Arc<str>, Rejected> {
+    /// The topic to answer to, if it is allowed for requests of `topic`.
+    fn reply_topic(
+        &mut self,
+        topic: &str,
+        headers: &RequestHeaders<'_>,
+    ) -> Result<Arc<str>, Rejected> {
         // The last one was allowed for its request topic; if there is only one, then for this too.
-        if let Some(last) = self.last.as_ref().filter(|last| ***last == *reply_topic)
+        if let Some(last) = self.last.as_ref().filter(|last| headers.is_to(last))
             && self.policy.serves_one_topic()
         {
             return Ok(Arc::clone(last));
         }
+        let reply_topic = headers.reply_topic().map_err(Rejected::ReplyHeaders)?;
         self.policy
             .check(topic, reply_topic)
             .map_err(|why| Rejected::ReplyTopic { topic: reply_topic.to_owned(), why })?;
@@ -377,13 +364,21 @@ impl RecordReader {
     }
 }
 
-/// Copies of these, in one piece of memory: they are cloned on their way, and of one piece only the
-/// first clone allocates.
-fn copied<const N: usize>(parts: [Option<&[u8]>; N]) -> [Option<Bytes>; N] {
-    let mut all = Vec::with_capacity(parts.iter().flatten().map(|part| part.len()).sum());
-    parts.iter().flatten().for_each(|part| all.extend_from_slice(part));
-    let mut rest = Bytes::from(all);
-    parts.map(|part| part.map(|part| rest.split_to(part.len())))
+/// Copies of parts of a record, in one piece of memory: they are cloned on their way, and of one piece
+/// only the first clone allocates.
+struct Copies(Bytes);
+
+impl Copies {
+    fn of(parts: &[Option<&[u8]>]) -> Self {
+        let mut all = Vec::with_capacity(parts.iter().flatten().map(|part| part.len()).sum());
+        parts.iter().flatten().for_each(|part| all.extend_from_slice(part));
+        Self(all.into())
+    }
+
+    /// The copy of the next part.
+    fn next(&mut self, part: Option<&[u8]>) -> Option<Bytes> {
+        part.map(|part| self.0.split_to(part.len()))
+    }
 }
 
 /// All headers of a record; none if they cannot be read.
@@ -402,10 +397,11 @@ struct Place {
 }
 
 impl Place {
-    /// The context of a request of which nothing else is known.
-    fn context(&self) -> Context {
-        Context {
-            topic: Arc::clone(&self.topic),
+    /// What is known of a request of which nothing else is.
+    fn facts(self) -> Facts {
+        Facts {
+            job: Job::default(),
+            topic: self.topic,
             partition: self.partition,
             offset: self.offset,
             key: None,
@@ -444,23 +440,11 @@ impl Place {
 }
 
 impl Parsed {
-    /// In a box, since it is handed from the polling thread to the lane to a task.
-    pub(crate) fn taken(self, taken: Taken, cancellations: &Arc<Cancellations>) -> Box<Incoming> {
-        let Self {
-            request, mut context, reply_to, fault, cancellable, not_before, original, ..
-        } = self;
+    pub(crate) fn taken(self, taken: Taken, cancellations: &Arc<Cancellations>) -> Incoming {
+        let Self { mut context, cancellable, .. } = self;
         let cancellable = cancellable
-            .then(|| Box::new(cancellations.register(Bytes::clone(&context.correlation_id))));
-        context.cancelled = cancellable.as_ref().map(|request| request.token().clone());
-        Box::new(Incoming {
-            request,
-            context,
-            reply_to,
-            fault,
-            cancellable,
-            not_before,
-            original,
-            taken,
-        })
+            .then(|| Box::new(cancellations.register(Bytes::clone(&context.facts.correlation_id))));
+        context.facts.cancelled = cancellable.as_ref().map(|request| request.token().clone());
+        Incoming { context, cancellable, taken }
     }
 }

@@ -77,7 +77,7 @@ pub(crate) struct Stop {
 struct Course {
     flow: Flow,
     ends: Asking,
-    parked: Parked<Box<Incoming>>,
+    parked: Parked<Incoming>,
     /// How many partitions are held.
     partitions: usize,
     /// Since when as much is held as may be, and nothing was paused for it yet.
@@ -132,22 +132,18 @@ impl Intake {
         // Read with the first record that has a deadline: what is left of a deadline and when it is are
         // by the same reading, so it matters little that those after it come a moment later.
         let clocks = LazyCell::new(Clocks::read as fn() -> Clocks);
+        let mut last = None;
         // Records are counted, and not requests, so that a run of others does not hold these up.
         for _ in 0..room.clamp(1, BATCH) {
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Ok(record)) => {
-                    let tracker = assignment.tracker(record.topic(), record.partition());
-                    let Some(tracker) = tracker else { continue };
-                    if let Some(request) = take(
-                        &record,
-                        &tracker,
-                        &mut self.reader,
-                        &clocks,
-                        assignment,
-                        &self.metrics,
-                    ) {
-                        let early = request.not_before.filter(|due| *due > Instant::now());
+                    let Some(tracker) = of(&record, assignment, &mut last) else { continue };
+                    if let Some(request) =
+                        take(&record, tracker, &mut self.reader, &clocks, assignment, &self.metrics)
+                    {
+                        let early =
+                            request.context.job().not_before.filter(|due| *due > Instant::now());
                         if early.is_some() || course.parked.holds(tracker.serial) {
                             let due = early.unwrap_or_else(Instant::now);
                             course.parked.park(tracker.serial, due, request);
@@ -323,6 +319,23 @@ impl Course {
     }
 }
 
+/// The tracker of a record's partition, if that is held. Many records of one come after each other, so
+/// the `last` one is looked at first, unless the assignment has changed in the poll before.
+fn of<'a>(
+    record: &BorrowedMessage<'_>,
+    assignment: &Assignment,
+    last: &'a mut Option<Arc<Tracker>>,
+) -> Option<&'a Arc<Tracker>> {
+    let is_of = |tracker: &Arc<Tracker>| {
+        tracker.partition == record.partition()
+            && tracker.topic.as_bytes() == antiphon_native::topic(record)
+    };
+    if assignment.has_changed() || !last.as_ref().is_some_and(is_of) {
+        *last = assignment.tracker(record.topic(), record.partition());
+    }
+    last.as_ref()
+}
+
 /// The request in a record; `None` if it is none, or not this replier's to answer. A record that
 /// cancels a request of its partition is done here, ahead of all that is queued.
 fn take(
@@ -332,38 +345,39 @@ fn take(
     clocks: &LazyCell<Clocks>,
     assignment: &Assignment,
     metrics: &ReplierMetrics,
-) -> Option<Box<Incoming>> {
+) -> Option<Incoming> {
     let mut taken = tracker.take(record.offset())?;
     let reject = |why: &Rejected| {
         metrics.rejected(why.reason()).inc();
         assignment.observer.warn("rejected a request", why);
     };
-    let read = reader.headers(record, &tracker.topic).and_then(|headers| {
-        if headers.is_cancel() {
+    let read = match reader.headers(record, &tracker.topic) {
+        Ok(headers) if headers.is_cancel() => {
             match correlation_id(&headers).map(|id| tracker.cancellations.cancel(id)) {
                 Ok(found) => metrics.cancellations(found.label()).inc(),
                 // It asks for nothing that could be worth keeping.
                 Err(why) => reject(&why),
             }
-            return Ok(None);
-        }
-        reader.read(record, headers, &tracker.topic, clocks).map(Some)
-    });
-    let parsed = read.unwrap_or_else(|why| {
-        reject(&why);
-        reader.poison(record, &tracker.topic, &why)
-    });
-    match parsed {
-        Some(parsed) => {
-            if parsed.clocks_differ {
-                metrics.clock_skew.inc();
-            }
-            taken.weigh(record.payload_len());
-            Some(parsed.taken(taken, &tracker.cancellations))
-        }
-        None => {
             taken.complete();
-            None
+            return None;
         }
+        Ok(mut headers) => reader.read(record, &mut headers, &tracker.topic, clocks),
+        Err(why) => Err(why),
+    };
+    let parsed = match read {
+        Ok(parsed) => parsed,
+        Err(why) => {
+            reject(&why);
+            let Some(poison) = reader.poison(record, &tracker.topic, &why) else {
+                taken.complete();
+                return None;
+            };
+            poison
+        }
+    };
+    if parsed.clocks_differ {
+        metrics.clock_skew.inc();
     }
+    taken.weigh(record.payload_len());
+    Some(parsed.taken(taken, &tracker.cancellations))
 }

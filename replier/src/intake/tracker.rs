@@ -279,6 +279,14 @@ impl Tracker {
 }
 
 impl Progress {
+    /// Nobody works on one of the requests any more.
+    fn leave(&mut self, idle: &Condvar) {
+        self.at_work -= 1;
+        if self.at_work == 0 {
+            idle.notify_all();
+        }
+    }
+
     fn lag(&self) -> i64 {
         let committed = self.committed.as_ref().map(|commit| commit.next).or(self.first);
         let both = self.mark.committable().zip(committed);
@@ -319,7 +327,21 @@ impl Taken {
 
     /// The request is answered, or needs no answer: its offset may be committed.
     pub(crate) fn complete(mut self) {
-        self.mark_complete();
+        if self.first.is_some() {
+            // Before anybody hears that nobody works on it, those like it are told; see `drop`.
+            return self.mark_complete();
+        }
+        self.unblock();
+        self.completed = true;
+        let mut progress = self.tracker.lock();
+        let is_news = progress.mark.complete(self.offset);
+        if std::mem::take(&mut self.at_work) {
+            progress.leave(&self.tracker.idle);
+        }
+        drop(progress);
+        if is_news {
+            self.tracker.dirty.store(true, Ordering::Release);
+        }
     }
 
     /// The same, but a revocation still waits until this is dropped.
@@ -379,11 +401,7 @@ impl Drop for Taken {
         let tracker = &self.tracker;
         if self.at_work {
             // Nobody works on it any more, complete or not: there is nothing to wait for.
-            let mut progress = tracker.lock();
-            progress.at_work -= 1;
-            if progress.at_work == 0 {
-                tracker.idle.notify_all();
-            }
+            tracker.lock().leave(&tracker.idle);
         }
         tracker.taken.fetch_sub(1, Ordering::Relaxed);
         tracker.outstanding.subtract_bytes(self.bytes);

@@ -6,9 +6,8 @@ mod schedule;
 use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -16,10 +15,10 @@ use tokio::sync::mpsc;
 use crate::intake::incoming::Incoming;
 use crate::lane::quick::Quick;
 use crate::lane::schedule::{Meta, Schedule, Token};
-use crate::running::serve::Service;
+use crate::running::serve::{Service, Stage};
 
-/// Requests in boxes, since they move from thread to queue to task.
-pub(crate) type Batch = Vec<Box<Incoming>>;
+/// Requests as they were read.
+pub(crate) type Batch = Vec<Incoming>;
 
 /// The end of the lane that intake puts requests in, as many at a time as it has.
 ///
@@ -39,7 +38,7 @@ pub(crate) struct Slot(Option<(Arc<Lane>, Token)>);
 
 struct Lane {
     service: Arc<Service>,
-    schedule: Mutex<Schedule<Box<Incoming>>>,
+    schedule: Mutex<Schedule<Incoming>>,
     quick: Quick,
     runtime: Handle,
 }
@@ -103,11 +102,16 @@ impl Lane {
     fn push(&self, batch: Batch) {
         let mut schedule = self.lock();
         for incoming in batch {
-            let (request, context) = (&incoming.request, &incoming.context);
-            let endpoint = self.service.routes.number(context.topic(), request.endpoint.as_deref());
-            let (topic, key) = (Arc::clone(&context.topic), context.key.clone());
-            let meta =
-                Meta { topic: &topic, partition: context.partition, key: key.as_deref(), endpoint };
+            let context = &incoming.context;
+            let endpoint = context.job().request.endpoint.as_deref();
+            let endpoint = self.service.routes.number(context.topic(), endpoint);
+            let (topic, key) = (Arc::clone(&context.facts.topic), context.facts.key.clone());
+            let meta = Meta {
+                topic: &topic,
+                partition: context.facts.partition,
+                key: key.as_deref(),
+                endpoint,
+            };
             schedule.push(meta, incoming);
         }
     }
@@ -115,58 +119,61 @@ impl Lane {
     /// Starts what may start.
     ///
     /// A request is a task of its own, unless it is likely to be quick: then it is polled right
-    /// here, in a place that they all use in turn, and becomes a task if it does not end with that.
+    /// here, and becomes a task if it does not end with that.
     fn start_ready(self: &Arc<Self>, by: By) {
         if STARTING.replace(true) {
             return;
         }
-        let mut place = None;
+        // When the one before had ended, if that has just been read.
+        let mut now = None;
         loop {
             // In a statement of its own, so that the lock is free when the request is started.
             let next = self.lock().next();
             let Some((incoming, token)) = next else { break };
             let endpoint = token.endpoint();
-            let is_quick = by == By::Lane && self.quick.expects(endpoint);
             let slot = Slot(Some((Arc::clone(self), token)));
-            let service = Arc::clone(&self.service);
-            let work = async move { service.serve(incoming, slot).await };
-            if !is_quick {
-                // In a box, since spawning moves a future several times.
-                let (lane, mut work, mut first) = (Arc::clone(self), Box::pin(work), true);
-                self.runtime.spawn(std::future::poll_fn(move |cx| {
-                    lane.quick.poll(endpoint, &mut first, work.as_mut(), cx)
-                }));
+            if by == By::Lane && self.quick.expects(endpoint) {
+                if let Some((rest, slot)) = self.serve_here(endpoint, incoming, slot, &mut now) {
+                    let service = Arc::clone(&self.service);
+                    self.runtime.spawn(async move { service.serve(rest, slot).await });
+                }
                 continue;
             }
-            let mut at: Pin<Box<Option<_>>> = place.take().unwrap_or_else(|| Box::pin(None));
-            at.set(Some(work));
-            if self.poll_here(endpoint, at.as_mut()) {
-                at.set(None);
-                place = Some(at);
-            } else {
-                // It is polled again there, and so leaves a waker that wakes it.
-                self.runtime.spawn(std::future::poll_fn(move |cx| poll(at.as_mut(), cx)));
-            }
+            now = None;
+            let service = Arc::clone(&self.service);
+            let stage = Stage::Arrived(incoming);
+            // In a box, since spawning moves a future several times.
+            let mut work = Box::pin(async move { service.serve(stage, slot).await });
+            let (lane, mut first) = (Arc::clone(self), true);
+            self.runtime.spawn(std::future::poll_fn(move |cx| {
+                lane.quick.poll(endpoint, &mut first, work.as_mut(), cx)
+            }));
         }
         STARTING.set(false);
     }
 
-    /// Polls a request once; whether it has ended, be it in a panic.
-    fn poll_here(&self, endpoint: usize, at: Pin<&mut Option<impl Future<Output = ()>>>) -> bool {
-        let Some(work) = at.as_pin_mut() else { return true };
-        let nobody = &mut Context::from_waker(Waker::noop());
-        let once = || self.quick.poll(endpoint, &mut true, work, nobody).is_ready();
-        catch_unwind(AssertUnwindSafe(once)).unwrap_or(true)
+    /// Polls a request once, and reads the clock again. What is left to do for it, if it has not ended
+    /// with that, be it in a panic.
+    fn serve_here(
+        &self,
+        endpoint: usize,
+        incoming: Incoming,
+        slot: Slot,
+        now: &mut Option<Instant>,
+    ) -> Option<(Stage, Slot)> {
+        let started = now.unwrap_or_else(Instant::now);
+        let once = || self.service.serve_at_once(incoming, slot, started);
+        let rest = catch_unwind(AssertUnwindSafe(once)).unwrap_or(None);
+        let ended = Instant::now();
+        self.quick.note(endpoint, rest.is_none(), ended - started);
+        *now = Some(ended);
+        rest
     }
 
     /// No code that can panic runs under the lock.
-    fn lock(&self) -> MutexGuard<'_, Schedule<Box<Incoming>>> {
+    fn lock(&self) -> MutexGuard<'_, Schedule<Incoming>> {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn poll(at: Pin<&mut Option<impl Future<Output = ()>>>, cx: &mut Context<'_>) -> Poll<()> {
-    at.as_pin_mut().map_or(Poll::Ready(()), |work| work.poll(cx))
 }
 
 impl Drop for Slot {

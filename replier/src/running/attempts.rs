@@ -1,18 +1,19 @@
 //! Handlers that fail run again, inside their caller's deadline.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::task::{self, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use antiphon_common::backoff::random;
-use antiphon_common::inherited::within;
+use antiphon_common::inherited::{within, within_blocking};
 use antiphon_common::{Code, Deadline, Status};
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 
 use crate::handlers::context::{Context, RawReply, RawRequest};
 use crate::handlers::routes::Answering;
 use crate::intake::cancellations::Cancellable;
-use crate::running::serve::{Begun, Service};
+use crate::running::serve::{Answer, Begun, Service};
 
 /// What a handler needs to run again. Kept only where it may.
 pub(crate) struct Again {
@@ -44,12 +45,19 @@ impl Ended {
     }
 }
 
+impl Begun {
+    /// Counts how long a run of its handler took that has just ended.
+    fn observe(&self) {
+        self.route.metrics.seconds.observe(self.started.elapsed().as_secs_f64());
+    }
+}
+
 impl Service {
     /// Runs a handler once, to its end. No `async fn`, whose future would be larger.
     pub(crate) fn run(
         &self,
         begun: &Begun,
-        handler: BoxFuture<'static, Result<RawReply, Status>>,
+        handler: BoxFuture<'static, Answer>,
     ) -> impl Future<Output = Ended> {
         let by = begun.by;
         self.metrics.running.inc();
@@ -57,7 +65,7 @@ impl Service {
         let handler = within(by, AssertUnwindSafe(handler).catch_unwind());
         tokio::time::timeout_at(by.instant().into(), handler).map(move |ended| {
             self.metrics.running.dec();
-            begun.route.metrics.seconds.observe(begun.started.elapsed().as_secs_f64());
+            begun.observe();
             match ended {
                 Ok(Ok(Ok(reply))) => Ended::Answered(reply),
                 Ok(Ok(Err(status))) => Ended::Failed(status),
@@ -68,6 +76,41 @@ impl Service {
                 }
             }
         })
+    }
+
+    /// Polls a handler once, which has not been polled before and whose deadline has just been looked
+    /// at. `None` if there is more to do: it has not ended, or has failed and is to run `again`.
+    pub(crate) fn run_at_once(
+        &self,
+        begun: &Begun,
+        handler: &mut BoxFuture<'static, Answer>,
+        again: bool,
+    ) -> Option<Ended> {
+        let nobody = &mut task::Context::from_waker(Waker::noop());
+        self.metrics.running.inc();
+        let polled = {
+            let _entered = self.watchdog.enter(begun.route.number);
+            let poll = AssertUnwindSafe(|| handler.poll_unpin(nobody));
+            within_blocking(begun.by, || catch_unwind(poll))
+        };
+        self.metrics.running.dec();
+        // What has ended must not be polled again: whoever goes on with it is told how it did.
+        let ended = match polled {
+            Ok(Poll::Pending) => return None,
+            Ok(Poll::Ready(answer)) if again && answer.is_err() => {
+                *handler = Box::pin(ready(answer));
+                return None;
+            }
+            Err(panic) if again => {
+                *handler = Box::pin(async { resume_unwind(panic) });
+                return None;
+            }
+            Ok(Poll::Ready(Ok(reply))) => Ended::Answered(reply),
+            Ok(Poll::Ready(Err(status))) => Ended::Failed(status),
+            Err(_) => Ended::Panicked(self.panicked()),
+        };
+        begun.observe();
+        Some(ended)
     }
 
     /// Runs a handler that has failed again, for as long as its failure may pass and there is time.
@@ -84,7 +127,7 @@ impl Service {
         let Again { request, mut context } = *again;
         let mut ended = first;
         while let Some(code) = ended.code() {
-            let left = context.deadline.map_or(Duration::MAX, Deadline::remaining);
+            let left = context.facts.deadline.map_or(Duration::MAX, Deadline::remaining);
             let policy = &self.failures.policy;
             let Some(wait) = policy.again(code, begun.runs, left, random()) else { break };
             if !waited(wait, cancellable).await {
@@ -92,13 +135,13 @@ impl Service {
             }
             // The wait may have taken longer than it was meant to.
             let now = Instant::now();
-            if context.deadline.is_some_and(|deadline| deadline.instant() <= now) {
+            if context.facts.deadline.is_some_and(|deadline| deadline.instant() <= now) {
                 break;
             }
-            let by = self.limit(context.deadline, now);
+            let by = self.limit(context.facts.deadline, now);
             begun.by = by;
             let Answering::Once(handler) = &begun.route.answering else { break };
-            context.runs = context.runs.saturating_add(1);
+            context.facts.runs = context.facts.runs.saturating_add(1);
             let handler = {
                 let _entered = self.watchdog.enter(begun.route.number);
                 self.call(handler, request.clone(), context.clone(), by)
@@ -134,9 +177,10 @@ async fn waited(wait: Duration, cancellable: Option<&Cancellable>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handlers::context::Facts;
     use crate::handlers::router::Router;
-    use crate::running::serve::Outcome;
     use crate::running::serve::tests::{context, outcome, service_with};
+    use crate::running::serve::{Outcome, Work};
     use antiphon_common::config::{ReplierSettings, RetrySettings};
     use std::sync::{Arc, Mutex};
 
@@ -189,6 +233,51 @@ mod tests {
         let (outcome, begun) = outcome(&service, context(None)).await;
         assert!(matches!(outcome, Outcome::Failed(status) if status.code() == Code::Internal));
         assert_eq!((begun.runs, service.metrics.handler("*").panicked.get()), (2, 1));
+    }
+
+    /// A handler that is polled by the lane first: what does not end with that goes on as if it had not
+    /// been, and counts once.
+    #[tokio::test]
+    async fn a_first_poll_counts_as_the_run_that_it_begins() {
+        let waits = Router::new().handle_any("t", |_, _: Context| async {
+            tokio::task::yield_now().await;
+            Ok::<_, Status>(RawReply::new("later"))
+        });
+        let seen = Seen::default();
+        // By how often the handler has run before: it fails, panics, hangs, and then answers.
+        for (router, runs, again, at_once, then) in [
+            (waits, 1, false, "", "Answered"),
+            (moody(&seen), 1, true, "", "Failed"),
+            (moody(&seen), 1, false, "Failed", ""),
+            (moody(&seen), 2, true, "", "Panicked"),
+            (moody(&seen), 2, false, "Panicked", ""),
+            (moody(&seen), 3, false, "", "TooLate"),
+            (moody(&seen), 4, true, "Answered", ""),
+        ] {
+            let service = service_with(router, settings(4, 30));
+            let context = Facts { runs, ..Facts::for_tests() }.into();
+            let begun = service.begin(RawRequest::for_tests(""), context, None, Instant::now());
+            let (begun, work) = begun.ok().expect("a handler");
+            let Work::Once(mut handler, _) = work else { panic!("no stream") };
+            let first = service.run_at_once(&begun, &mut handler, again);
+            assert_eq!(first.as_ref().map_or("", name), at_once);
+            if first.is_none() {
+                assert_eq!(name(&service.run(&begun, handler).await), then);
+            }
+            assert_eq!(begun.route.metrics.seconds.get_sample_count(), 1);
+            assert_eq!(service.metrics.running.get(), 0);
+        }
+        let seen = seen.lock().expect("not poisoned");
+        assert!(seen.len() == 6 && seen.iter().all(|(_, deadline)| deadline.is_some()), "{seen:?}");
+    }
+
+    fn name(ended: &Ended) -> &'static str {
+        match ended {
+            Ended::Answered(_) => "Answered",
+            Ended::Failed(_) => "Failed",
+            Ended::Panicked(_) => "Panicked",
+            Ended::TooLate(_) => "TooLate",
+        }
     }
 
     #[tokio::test]

@@ -45,12 +45,12 @@ impl Service {
             (Kind::Blocking, _) => {
                 let (pool, running) = (self.routes.pool.clone(), self.metrics.running.clone());
                 let held = Held::new(pool, self.settings.blocking_threads, running);
-                context.extensions.insert_shared(Arc::clone(&held));
+                context.facts.extensions.insert_shared(Arc::clone(&held));
                 Some(Further::Blocking(held))
             }
             (Kind::Deferred, Some(to)) => {
                 let deferral = Deferral::new(to.clone());
-                context.extensions.insert_shared(Arc::clone(&deferral));
+                context.facts.extensions.insert_shared(Arc::clone(&deferral));
                 Some(Further::Deferred(deferral))
             }
             _ => None,

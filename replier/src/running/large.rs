@@ -23,7 +23,7 @@ impl Service {
         by: Deadline,
     ) -> BoxFuture<'static, Result<RawReply, Status>> {
         let Some(large) = &self.large else {
-            return match &context.claim {
+            return match &context.facts.claim {
                 None => handler(request, context),
                 Some(_) => ready(Err(no_store())).boxed(),
             };
@@ -51,7 +51,7 @@ impl Service {
         context: Context,
         by: Deadline,
     ) -> Items {
-        if context.claim.is_none() {
+        if context.facts.claim.is_none() {
             return handler(request, context);
         }
         let (large, handler) = (self.large.clone(), handler.clone());
@@ -75,7 +75,7 @@ async fn redeemed(
     context: &Context,
     by: Deadline,
 ) -> Result<RawRequest, Status> {
-    if let Some(claim) = &context.claim {
+    if let Some(claim) = &context.facts.claim {
         let payload = large.redeem(claim, by).await;
         request.payload = payload.map_err(|error| status(&error, Code::FailedPrecondition))?;
     }

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 
 use crate::failures::Failures;
 use crate::failures::original::Original;
-use crate::handlers::context::{Context, RawReply, RawRequest};
+use crate::handlers::context::{Context, Job, RawReply, RawRequest};
 use crate::handlers::routes::{Answering, Route, Routes};
 use crate::handlers::stream_handler::Items;
 use crate::intake::cancellations::Cancellable;
@@ -49,8 +49,15 @@ pub(crate) struct Begun {
     pub(crate) runs: u32,
 }
 
+/// How far a request has come that is to be served.
+pub(crate) enum Stage {
+    Arrived(Incoming),
+    /// In a box, since that is rare.
+    Started(Box<Started>),
+}
+
 /// A request that is being answered.
-struct Started {
+pub(crate) struct Started {
     begun: Begun,
     work: Work,
     /// `None` if nobody is to be answered.
@@ -84,39 +91,82 @@ pub(crate) enum Work {
     Beyond(Box<Beyond>),
 }
 
+impl Stage {
+    fn is_to_be_looked_up(&self) -> bool {
+        matches!(self, Self::Arrived(incoming) if incoming.taken.is_to_be_looked_up())
+    }
+}
+
 impl Service {
     /// Answers a request, whatever happens to its handler.
-    pub(crate) async fn serve(&self, incoming: Box<Incoming>, slot: Slot) {
-        if incoming.taken.is_to_be_looked_up() {
-            return self.serve_once(incoming, slot).await;
-        }
-        let Some(Started { mut begun, work, to, cancellable, original, taken }) =
-            self.start(incoming)
-        else {
-            return;
-        };
-        let outcome = match work {
-            Work::Once(handler, again) => {
-                let mut ended = self.run(&begun, handler).await;
-                if let Some(again) = again.filter(|_| ended.is_failure()) {
-                    // In a box, since it is rare and would make every request's future larger.
-                    let run = self.run_again(&mut begun, again, ended, cancellable.as_deref());
-                    ended = Box::pin(run).await;
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps what it is given twice")]
+    pub(crate) fn serve(&self, stage: Stage, slot: Slot) -> impl Future<Output = ()> {
+        async move {
+            if stage.is_to_be_looked_up() {
+                return self.serve_once(stage, slot).await;
+            }
+            let Some(Started { mut begun, work, to, cancellable, original, taken }) =
+                self.started(stage)
+            else {
+                return;
+            };
+            let outcome = match work {
+                Work::Once(handler, again) => {
+                    let mut ended = self.run(&begun, handler).await;
+                    if let Some(again) = again.filter(|_| ended.is_failure()) {
+                        // In a box, since it is rare and would make every request's future larger.
+                        let run = self.run_again(&mut begun, again, ended, cancellable.as_deref());
+                        ended = Box::pin(run).await;
+                    }
+                    drop(slot);
+                    conclude(&begun.route, ended, cancellable.as_deref())
                 }
-                drop(slot);
-                conclude(&begun.route, ended, cancellable.as_deref())
-            }
-            Work::Beyond(work) => {
-                let cancellable = cancellable.as_deref();
-                Box::pin(self.run_beyond(&mut begun, *work, cancellable, slot)).await
-            }
-            Work::Stream(items) => {
-                return Box::pin(self.stream(begun, items, to, cancellable, original, taken)).await;
-            }
-        };
-        // There is nothing to cancel any more, and that is so before anybody can see the reply.
-        drop(cancellable);
-        self.dispose(outcome, to, original.as_deref(), begun.runs, taken);
+                Work::Beyond(work) => {
+                    let cancellable = cancellable.as_deref();
+                    Box::pin(self.run_beyond(&mut begun, *work, cancellable, slot)).await
+                }
+                Work::Stream(items) => {
+                    let stream = self.stream(begun, items, to, cancellable, original, taken);
+                    return Box::pin(stream).await;
+                }
+            };
+            // There is nothing to cancel any more, and that is so before anybody can see the reply.
+            drop(cancellable);
+            self.dispose(outcome, to, original.as_deref(), begun.runs, taken);
+        }
+    }
+
+    fn started(&self, stage: Stage) -> Option<Started> {
+        match stage {
+            Stage::Arrived(incoming) => self.start(incoming, Instant::now()),
+            Stage::Started(started) => Some(*started),
+        }
+    }
+
+    /// Answers a request whose handler is likely to end with its first poll. If it does not, what is
+    /// left is to be served; that polls the handler again, and so leaves a waker that wakes it.
+    pub(crate) fn serve_at_once(
+        &self,
+        incoming: Incoming,
+        slot: Slot,
+        now: Instant,
+    ) -> Option<(Stage, Slot)> {
+        if incoming.taken.is_to_be_looked_up() {
+            return Some((Stage::Arrived(incoming), slot));
+        }
+        let mut started = self.start(incoming, now)?;
+        if let Work::Once(handler, again) = &mut started.work
+            && let Some(ended) = self.run_at_once(&started.begun, handler, again.is_some())
+        {
+            drop(slot);
+            let Started { begun, to, cancellable, original, taken, .. } = started;
+            let outcome = conclude(&begun.route, ended, cancellable.as_deref());
+            // As in `serve`: before anybody can see the reply.
+            drop(cancellable);
+            self.dispose(outcome, to, original.as_deref(), begun.runs, taken);
+            return None;
+        }
+        Some((Stage::Started(Box::new(started)), slot))
     }
 
     /// Whom an answer is for; `None` if nobody is to get one.
@@ -128,25 +178,16 @@ impl Service {
         let max = || Deadline::after(self.settings.max_deadline());
         reply_to.map(|reply_to| Recipient {
             reply_to,
-            correlation_id: context.correlation_id.clone(),
-            key: context.key.clone(),
-            deadline: context.deadline.unwrap_or_else(max),
+            correlation_id: context.facts.correlation_id.clone(),
+            key: context.facts.key.clone(),
+            deadline: context.facts.deadline.unwrap_or_else(max),
         })
     }
 
     /// `None` if there is no handler to run, and the request is disposed of. It moves into the
     /// handler's own future here, so that the one above stays small.
-    fn start(&self, incoming: Box<Incoming>) -> Option<Started> {
-        let Incoming {
-            request,
-            context,
-            reply_to,
-            fault,
-            mut cancellable,
-            original,
-            mut taken,
-            ..
-        } = *incoming;
+    fn start(&self, incoming: Incoming, now: Instant) -> Option<Started> {
+        let Incoming { mut context, mut cancellable, mut taken } = incoming;
         if !taken.start() {
             // The next owner of the partition reads it again.
             return None;
@@ -155,10 +196,12 @@ impl Service {
             taken.complete();
             return None;
         }
+        let job = std::mem::take(&mut context.facts.job);
+        let Job { request, reply_to, fault, original, .. } = job;
         let to = self.recipient(reply_to, &context);
         let begun = match fault {
-            Some(status) => Err(Outcome::Failed(status)),
-            None => self.begin(request, context, to.as_ref()),
+            Some(status) => Err(Outcome::Failed(*status)),
+            None => self.begin(request, context, to.as_ref(), now),
         };
         match begun {
             Ok((begun, work)) => Some(Started { begun, work, to, cancellable, original, taken }),
@@ -174,9 +217,9 @@ impl Service {
         request: RawRequest,
         mut context: Context,
         to: Option<&Recipient>,
+        started: Instant,
     ) -> Result<(Begun, Work), Outcome> {
-        let started = Instant::now();
-        if context.deadline.is_some_and(|deadline| deadline.has_passed_at(started)) {
+        if context.facts.deadline.is_some_and(|deadline| deadline.has_passed_at(started)) {
             self.metrics.expired.inc();
             let why = "the deadline had passed before the request was handled";
             return Err(Outcome::Expired(Status::new(Code::DeadlineExceeded, why)));
@@ -185,7 +228,7 @@ impl Service {
             self.metrics.rejected("endpoint").inc();
             return Err(Outcome::Failed(no_handler(&request, &context)));
         };
-        let by = self.limit(context.deadline, started);
+        let by = self.limit(context.facts.deadline, started);
         let further = self.further(route, &mut context, to);
         // What a handler does before its first await may be done right here.
         let _entered = self.watchdog.enter(route.number);
@@ -203,7 +246,7 @@ impl Service {
             }
             // A stream may well take longer than one reply, for as long as its caller waits.
             Answering::Stream(handler) => {
-                let by = context.deadline.unwrap_or(by);
+                let by = context.facts.deadline.unwrap_or(by);
                 (by, Work::Stream(self.call_stream(handler, request, context, by)))
             }
         };
@@ -263,6 +306,7 @@ fn no_handler(request: &RawRequest, context: &Context) -> Status {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::handlers::context::Facts;
     use crate::handlers::router::Router;
     use crate::intake::outstanding::Outstanding;
     use crate::intake::tracker::Tracker;
@@ -301,7 +345,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn context(deadline: Option<Deadline>) -> Context {
-        Context { deadline, ..Context::for_tests() }
+        Facts { deadline, ..Facts::for_tests() }.into()
     }
 
     pub(crate) fn request() -> RawRequest {
@@ -323,7 +367,8 @@ pub(crate) mod tests {
 
     /// What a request comes to, and how often its handler ran.
     pub(crate) async fn outcome(service: &Service, context: Context) -> (Outcome, Begun) {
-        let (mut begun, work) = service.begin(request(), context, None).ok().expect("a handler");
+        let (mut begun, work) =
+            service.begin(request(), context, None, Instant::now()).ok().expect("a handler");
         let Work::Once(handler, again) = work else { panic!("no stream") };
         let mut ended = service.run(&begun, handler).await;
         if let Some(again) = again {
@@ -360,17 +405,13 @@ pub(crate) mod tests {
             partition: None,
             protection: None,
         };
+        let job = Job { reply_to: Some(reply_to), ..Job::default() };
         let incoming = Incoming {
-            request: request(),
-            context: context(None),
-            reply_to: Some(reply_to),
-            fault: None,
+            context: Facts { job, ..Facts::for_tests() }.into(),
             cancellable: Some(Box::new(cancellable)),
-            not_before: None,
-            original: None,
             taken: tracker.take(0).expect("new"),
         };
-        service.serve(Box::new(incoming), Slot::free()).await;
+        service.serve(Stage::Arrived(incoming), Slot::free()).await;
         assert!(seen.lock().expect("not poisoned").is_empty());
         assert_eq!(tracker.committable().map(|commit| commit.next), Some(1));
     }
@@ -378,7 +419,7 @@ pub(crate) mod tests {
     /// There are as many of these as requests that run, so their size counts.
     #[test]
     fn the_future_of_a_request_is_small() {
-        fn size<'a, F: Future>(_: impl FnOnce(&'a Service, Box<Incoming>, Slot) -> F) -> usize {
+        fn size<'a, F: Future>(_: impl FnOnce(&'a Service, Stage, Slot) -> F) -> usize {
             size_of::<F>()
         }
         let size = size(Service::serve);

@@ -90,9 +90,10 @@ pub(crate) enum Remedy {
 }
 
 impl Outgoing {
-    /// The records of a request: those before the reply (last first), and the reply.
-    pub(crate) fn new(before: Vec<Forward>, reply: Option<Reply>, duty: Duty) -> Self {
-        Self { before, reply, duty, lookup: Lookup::NotNeeded }
+    /// The records of a request: those before the reply (last first), and the reply. In a box, for
+    /// the producer to hand back.
+    pub(crate) fn new(before: Vec<Forward>, reply: Option<Reply>, duty: Duty) -> Box<Self> {
+        Box::new(Self { before, reply, duty, lookup: Lookup::NotNeeded })
     }
 
     /// The record to send next; `None` if there is none, and the duty is done.
@@ -252,7 +253,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     /// A record of a stream, and the stream.
-    fn record(answer: Result<RawReply, Status>, end: bool) -> (Outgoing, Arc<Streamed>) {
+    fn record(answer: Result<RawReply, Status>, end: bool) -> (Box<Outgoing>, Arc<Streamed>) {
         let tracker = Tracker::new("t".into(), 0, Outstanding::new(ReplierMetrics::new()));
         let taken = tracker.take(0).expect("new");
         let stream = Streamed::new(taken, CancellationToken::new());

@@ -117,9 +117,9 @@ impl Replies {
     }
 
     /// Sends the records of a request, one after the other.
-    pub(crate) fn send(&self, mut outgoing: Outgoing) {
+    pub(crate) fn send(&self, mut outgoing: Box<Outgoing>) {
         outgoing.limit(self.max_bytes);
-        self.produce(Box::new(outgoing));
+        self.produce(outgoing);
     }
 
     /// Looks up the topics of replies whose partition is not known: it may just have been added,

@@ -17,7 +17,7 @@ pub(crate) enum Sender {
 
 impl Sender {
     /// Sends the records of a request.
-    pub(crate) fn send(&self, outgoing: Outgoing) {
+    pub(crate) fn send(&self, outgoing: Box<Outgoing>) {
         match self {
             Self::Plain(replies) => replies.send(outgoing),
             Self::Transactional(queue) => queue.send(outgoing),

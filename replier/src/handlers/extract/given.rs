@@ -101,7 +101,7 @@ mod tests {
         let status = Key::extract(&parts).expect_err("no key");
         assert_eq!(status.code(), Code::InvalidArgument);
         assert_eq!(Option::<Key>::extract(&parts), Ok(None));
-        parts.context.key = Some("k".into());
+        parts.context.facts.key = Some("k".into());
         assert_eq!(Key::extract(&parts), Ok(Key("k".into())));
         assert_eq!(Payload::extract(&parts), Ok(Payload("payload".into())));
         assert_eq!(RequestId::extract(&parts), Ok(RequestId("id".into())));

@@ -119,7 +119,7 @@ mod tests {
     use rdkafka::message::OwnedHeaders;
     use std::time::Duration;
 
-    fn outgoing(wanted: bool, before: bool) -> Outgoing {
+    fn outgoing(wanted: bool, before: bool) -> Box<Outgoing> {
         let tracker = Tracker::new("t".into(), 0, Outstanding::new(ReplierMetrics::new()));
         let for_so_long = Duration::from_secs(if wanted { 60 } else { 0 });
         let to = Recipient {

@@ -58,10 +58,10 @@ pub(super) enum Message {
 
 impl Queue {
     /// Sends the records of a request in one of the next transactions.
-    pub(crate) fn send(&self, mut outgoing: Outgoing) {
+    pub(crate) fn send(&self, mut outgoing: Box<Outgoing>) {
         outgoing.limit(self.max_bytes);
         // The other end is gone only when the replier is, and its duties with it.
-        let _ = self.sender.send(Message::Send(Box::new(outgoing)));
+        let _ = self.sender.send(Message::Send(outgoing));
     }
 }
 
