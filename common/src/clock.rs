@@ -20,13 +20,3 @@ pub fn unix_millis() -> u64 {
 pub fn set_ahead(millis: i64) {
     AHEAD_MS.store(millis, Ordering::Relaxed);
 }
-
-/// What the time of a record has to be, if it is not the machine's, which the client gives it.
-#[doc(hidden)]
-#[must_use]
-pub fn record_time() -> Option<i64> {
-    match AHEAD_MS.load(Ordering::Relaxed) {
-        0 => None,
-        _ => i64::try_from(unix_millis()).ok(),
-    }
-}

@@ -85,13 +85,7 @@ impl Deadline {
     /// The deadline for the wire, in Unix milliseconds by this machine's clock.
     #[must_use]
     pub fn to_unix_millis(self) -> u64 {
-        self.to_unix_millis_at(Instant::now())
-    }
-
-    /// The same, for those who have just read the monotonic clock.
-    #[must_use]
-    pub fn to_unix_millis_at(self, now: Instant) -> u64 {
-        self.to_unix_millis_by(Clocks { instant: now, unix_millis: unix_millis() })
+        self.to_unix_millis_by(Clocks::read())
     }
 
     /// The same, by clocks that were read already.
@@ -124,15 +118,20 @@ impl Deadline {
     }
 }
 
+/// So many decimal digits fit into 64 bits, whatever they are.
+const FIT: usize = 19;
+
 /// Parses decimal digits; a number too large for 64 bits is the largest one.
 fn parse_clamped(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || digits.len() > 64 || !digits.iter().all(u8::is_ascii_digit) {
+    if digits.is_empty() || digits.len() > 64 {
         return None;
     }
-    let value = digits.iter().fold(0_u64, |value, digit| {
-        value.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
-    });
-    Some(value)
+    let (few, more) = digits.split_at(digits.len().min(FIT));
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    let value = few.iter().try_fold(0, |value, byte| Some(value * 10 + digit(byte)?))?;
+    more.iter().try_fold(value, |value: u64, byte| {
+        Some(value.saturating_mul(10).saturating_add(digit(byte)?))
+    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use antiphon_common::clock;
 use antiphon_common::config::KafkaSettings;
 use antiphon_common::kafka::PacedProducer;
 use antiphon_common::wire::cancel_headers;
@@ -58,10 +57,9 @@ impl Producers {
     /// Queues a record. With `acknowledged`, its success is reported too.
     pub(crate) fn send(
         &self,
-        mut record: BaseRecord<'_, [u8], [u8], usize>,
+        record: BaseRecord<'_, [u8], [u8], usize>,
         acknowledged: bool,
     ) -> KafkaResult<()> {
-        record.timestamp = record.timestamp.or_else(clock::record_time);
         let under_way = self.under_way();
         let sent = if acknowledged {
             self.acknowledged()?.send(record, under_way)

@@ -147,7 +147,7 @@ impl Requester {
         let Ok(mut headers) = read else { return };
         let delivery = Delivery::of(&self.calls, record, &mut headers, false, &GUARD);
         if let Some(delivery) = delivery {
-            delivery.deliver(&self.calls);
+            delivery.deliver(&self.calls, self.calls.now());
         }
     }
 

@@ -36,7 +36,7 @@ impl<T> Anonymous<T> {
     /// The next reply, or what ended the call; `None` when it has ended by its deadline.
     pub(super) async fn next(&mut self) -> Option<Result<T, CallError>> {
         let ended = match poll_fn(|cx| self.arrivals.poll_next(cx)).await {
-            Ok(piece) => piece.ended,
+            Ok(piece) => *piece.ended,
             Err(Failure { kind: CallErrorKind::Timeout, .. }) => return None,
             Err(failure) => Err(failure),
         };

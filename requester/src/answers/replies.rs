@@ -69,7 +69,7 @@ impl<A: Ask> CallBuilder<'_, A> {
             Ok(entry) => Some(entry),
             Err((failure, done)) => {
                 self.session.calls.count_not_sent();
-                done.tell(None, Err(failure));
+                done.tell(None, Box::new(Err(failure)));
                 None
             }
         };
@@ -111,7 +111,7 @@ impl<T> Replies<T> {
         };
         match position {
             // A reply that is no part of a stream is the whole of it.
-            None => match ended {
+            None => match *ended {
                 Ok(reply) => {
                     self.sequence.push(0, Ok(reply)).map_err(overflow)?;
                     self.sequence.end(1, None);
@@ -119,7 +119,7 @@ impl<T> Replies<T> {
                 Err(failure) => self.sequence.end(0, Some(failure)),
             },
             Some(at) if at.end => self.sequence.end(at.seq, ended.err()),
-            Some(at) => self.sequence.push(at.seq, ended).map_err(overflow)?,
+            Some(at) => self.sequence.push(at.seq, *ended).map_err(overflow)?,
         }
         Ok(())
     }

@@ -191,7 +191,7 @@ impl<'r, A: Ask> CallBuilder<'r, A> {
             Ok(entry) => drop(entry.release()),
             Err((failure, done)) => {
                 self.session.calls.count_not_sent();
-                done.tell(None, Err(failure));
+                done.tell(None, Box::new(Err(failure)));
             }
         }
     }

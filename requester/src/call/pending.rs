@@ -130,7 +130,7 @@ impl<T> Call<T> {
             return Some(self.take(None));
         }
         match self.ended.try_recv() {
-            Ok(ended) => Some(self.take(Some(*ended))),
+            Ok(ended) => Some(self.take(Some(ended))),
             Err(TryRecvError::Empty) => {
                 // Whoever waits for the call later leaves a waker of his own.
                 let nobody = &mut Context::from_waker(Waker::noop());
@@ -146,28 +146,34 @@ impl<T> Call<T> {
     }
 
     fn end_cancelled(&mut self) -> Result<T, CallError> {
-        self.end(None, Failure::unknown(CallErrorKind::Cancelled))
+        self.end(None, CallErrorKind::Cancelled)
     }
 
     /// The answer, once; `None` if whoever was to end the call is gone.
-    fn take(&mut self, ended: Option<Ended>) -> Result<T, CallError> {
-        let gone = Failure::unknown(CallErrorKind::Closed);
-        self.end(ended, gone)
+    fn take(&mut self, ended: Option<Box<Ended>>) -> Result<T, CallError> {
+        self.end(ended, CallErrorKind::Closed)
     }
 
-    fn end(&mut self, ended: Option<Ended>, otherwise: Failure) -> Result<T, CallError> {
-        let (failure, topic, id) = match std::mem::replace(&mut self.owner, Owner::Nobody) {
+    fn end(
+        &mut self,
+        mut ended: Option<Box<Ended>>,
+        otherwise: CallErrorKind,
+    ) -> Result<T, CallError> {
+        let (topic, id) = match std::mem::replace(&mut self.owner, Owner::Nobody) {
             // Of a call that ended nothing is left to cancel; any other is cancelled by the drop.
             Owner::Entry(entry) if ended.is_some() => {
                 let (id, topic) = entry.release();
-                (otherwise, topic, Some(id))
+                (topic, Some(id))
             }
-            Owner::Entry(entry) => (otherwise, entry.topic.clone(), Some(entry.id())),
-            Owner::Task(task) => (otherwise, task.topic.clone(), None),
-            Owner::Refused(failure, topic) => (*failure, topic, None),
+            Owner::Entry(entry) => (entry.topic.clone(), Some(entry.id())),
+            Owner::Task(task) => (task.topic.clone(), None),
+            Owner::Refused(failure, topic) => {
+                ended.get_or_insert_with(|| Box::new(Err(*failure)));
+                (topic, None)
+            }
             Owner::Nobody => panic!("the answer of a call is taken once"),
         };
-        let ended = ended.unwrap_or(Err(failure));
+        let ended = ended.map_or_else(|| Err(Failure::unknown(otherwise)), |ended| *ended);
         Ending { ended, topic, id, started: self.started }.decode(self.decode)
     }
 }
@@ -182,7 +188,7 @@ impl<T> Future for Call<T> {
             return Poll::Ready(self.take(None));
         }
         if let Poll::Ready(ended) = Pin::new(&mut self.ended).poll(cx) {
-            return Poll::Ready(self.take(ended.ok().map(|ended| *ended)));
+            return Poll::Ready(self.take(ended.ok()));
         }
         if self.is_cancelled(cx) {
             return Poll::Ready(self.end_cancelled());

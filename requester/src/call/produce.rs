@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use antiphon_common::Deadline;
 use antiphon_common::wire::RequestHeadersOut;
+use antiphon_common::{Clocks, Deadline, clock};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::BaseRecord;
 
@@ -90,11 +90,12 @@ impl Session {
         // A request that nobody waits for is as good later, unless its caller has said until when.
         let is_answered = !matches!(answers, Answers::Unwanted);
         let has_deadline = is_answered || options.deadline.is_some();
+        let clocks = Clocks { instant: now, unix_millis: clock::unix_millis() };
         let headers = RequestHeadersOut {
             correlation_id: entry.id(),
             reply_topic: is_answered.then(|| self.inbox.topic()),
             reply_partition,
-            deadline_ms: has_deadline.then(|| deadline.to_unix_millis_at(now)),
+            deadline_ms: has_deadline.then(|| deadline.to_unix_millis_by(clocks)),
             endpoint: question.endpoint.map(|name| name.as_str()),
             content_type: question.content_type.map(|name| name.as_str()),
             attempt: question.attempt,
@@ -116,6 +117,8 @@ impl Session {
             record.key = options.idempotency_key.as_deref();
         }
         record.partition = options.partition;
+        // Of the same reading as the deadline: the client would look for the time again.
+        record.timestamp = i64::try_from(clocks.unix_millis).ok();
         let mut block = headers.write();
         let sealed;
         if let Some(envelope) = &self.envelope {

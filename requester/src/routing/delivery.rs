@@ -8,7 +8,7 @@ use rdkafka::message::Message;
 
 use crate::call::{CallErrorKind, Failure, Reply};
 use crate::guard::ReplyGuard;
-use crate::table::{Answered, Calls, Ended, Piece};
+use crate::table::{Answered, Calls, Ended, Moment, Piece};
 
 /// A reply and the call that it is for.
 pub(crate) struct Delivery {
@@ -41,8 +41,7 @@ impl Delivery {
                 }
                 let call = id.call();
                 let to = calls.answered(call)?;
-                let ended = ended(record, headers, guard);
-                let ended = ended.and_then(|reply| readable(reply, redeems, &to));
+                let ended = ended(record, headers, guard, redeems, &to);
                 Some(Self { call, to, piece: Piece { position, ended } })
             }
             // Another instance's, or one of another kind of requester in the same topic.
@@ -54,10 +53,10 @@ impl Delivery {
     }
 
     /// Tells the call.
-    pub(crate) fn deliver(self, calls: &Calls) {
+    pub(crate) fn deliver(self, calls: &Calls, now: Moment) {
         let Self { call, to, piece } = self;
         match to {
-            Answered::Once(waiting) => calls.reply(call, waiting, one(piece)),
+            Answered::Once(waiting) => calls.reply(call, waiting, one(piece), now),
             Answered::Several(pieces) => {
                 if pieces.sender.try_send(piece).is_err() && !pieces.sender.is_closed() {
                     calls.overflow(call, pieces.sender.max_capacity(), &pieces.topic);
@@ -67,41 +66,47 @@ impl Delivery {
     }
 }
 
-/// A reply whose payload is in a store is of use only to a call that takes it out.
-fn readable(reply: Reply, redeems: bool, to: &Answered) -> Ended {
-    let redeemed = redeems && matches!(to, Answered::Once(_));
-    if reply.claim.is_some() && !redeemed {
-        let no_store = CallErrorKind::LargePayload(PayloadStoreError::NoStore);
-        return Err(Failure::executed(no_store));
-    }
-    Ok(reply)
-}
-
 /// The answer of a call that takes one reply. The end of a stream that had no items is none.
-fn one(piece: Piece) -> Ended {
+fn one(piece: Piece) -> Box<Ended> {
     match piece.position {
-        Some(position) if position.end && piece.ended.is_ok() => {
-            Err(Failure::executed(CallErrorKind::EmptyStream))
-        }
+        Some(position) if position.end && piece.ended.is_ok() => failed(CallErrorKind::EmptyStream),
         _ => piece.ended,
     }
 }
 
-/// Copies out of the record: it belongs to a fetch buffer, which must not outlive this poll.
-fn ended(record: &impl Message, headers: &mut ReplyHeaders<'_>, guard: &ReplyGuard) -> Ended {
-    let payload = guard.open(record, headers);
-    let payload = payload.map_err(|fault| Failure::executed(CallErrorKind::Sealed(fault)))?;
-    match headers.code() {
-        Code::Ok => Ok(Reply {
-            payload,
-            key: record.key().map(Bytes::copy_from_slice),
-            headers: headers.take_application(),
-            partition: record.partition(),
-            offset: record.offset(),
-            claim: headers.claim().map(Bytes::copy_from_slice),
-        }),
-        code => Err(Failure::executed(CallErrorKind::Status(
-            Status::new(code, headers.error_message()).with_details(payload),
-        ))),
+/// Copies out of the record: it belongs to a fetch buffer, which must not outlive this poll. In a
+/// box, as whoever waits is told.
+fn ended(
+    record: &impl Message,
+    headers: &mut ReplyHeaders<'_>,
+    guard: &ReplyGuard,
+    redeems: bool,
+    to: &Answered,
+) -> Box<Ended> {
+    let payload = match guard.open(record, headers) {
+        Ok(payload) => payload,
+        Err(fault) => return failed(CallErrorKind::Sealed(fault)),
+    };
+    let code = headers.code();
+    if code != Code::Ok {
+        let status = Status::new(code, headers.error_message()).with_details(payload);
+        return failed(CallErrorKind::Status(status));
     }
+    // A reply whose payload is in a store is of use only to a call that takes it out.
+    let redeemed = redeems && matches!(to, Answered::Once(_));
+    if headers.claim().is_some() && !redeemed {
+        return failed(CallErrorKind::LargePayload(PayloadStoreError::NoStore));
+    }
+    Box::new(Ok(Reply {
+        payload,
+        key: record.key().map(Bytes::copy_from_slice),
+        headers: headers.take_application(),
+        partition: record.partition(),
+        offset: record.offset(),
+        claim: headers.claim().map(Bytes::copy_from_slice),
+    }))
+}
+
+fn failed(why: CallErrorKind) -> Box<Ended> {
+    Box::new(Err(Failure::executed(why)))
 }

@@ -112,8 +112,10 @@ impl Reader {
             if !read.is_empty() {
                 self.inbox.read_up_to(read.drain(..));
             }
+            // Read once for all of them, which came together.
+            let now = self.calls.now();
             for delivery in batch.drain(..) {
-                delivery.deliver(&self.calls);
+                delivery.deliver(&self.calls, now);
             }
             self.tend();
         }

@@ -73,7 +73,7 @@ impl Calls {
             closing: CancellationToken::new(),
             drained: Notify::new(),
             cancels: CancelRecords::default(),
-            accounts: Accounts::new(epoch, limit, metrics),
+            accounts: Accounts::new(limit, metrics),
         })
     }
 
@@ -169,11 +169,16 @@ impl Calls {
         }
     }
 
+    /// What time it is.
+    pub(crate) fn now(&self) -> Moment {
+        self.epoch.moment(Instant::now())
+    }
+
     /// Ends a call that was [`answered`](Self::answered).
-    pub(crate) fn reply(&self, call: u64, waiting: Waiting, reply: Ended) {
+    pub(crate) fn reply(&self, call: u64, waiting: Waiting, reply: Box<Ended>, now: Moment) {
         // Not before: of a batch of replies, those that are still to be told count as in flight.
         self.freed(&waiting);
-        self.end(call, waiting, reply);
+        self.end(call, waiting, reply, now);
     }
 
     /// Ends a call whose replies nobody takes, and cancels it at its replier if that is wanted.
@@ -183,14 +188,14 @@ impl Calls {
             self.cancels.send(topic, partition, self.id(call));
         }
         let overflow = CallErrorKind::Overflow { max, missing: None };
-        self.end(call, waiting, Err(Failure::executed(overflow)));
+        self.end(call, waiting, Box::new(Err(Failure::executed(overflow))), self.now());
     }
 
     /// Ends a call that took several replies, and has them; the last one may be an error.
     pub(crate) fn complete(&self, call: u64, good: bool) {
         if let Some(waiting) = self.take(call) {
             let error = (!good).then_some(Code::Unknown);
-            self.accounts.answered(waiting.sent_at, error, self.budget.count());
+            self.accounts.answered(waiting.sent_at, error, self.budget.count(), self.now());
         }
     }
 
@@ -230,7 +235,7 @@ impl Calls {
     /// Ends a call whose request failed on its way out.
     pub(crate) fn fail(&self, call: u64, failure: impl FnOnce() -> Failure) {
         if let Some(waiting) = self.take(call) {
-            self.end(call, waiting, Err(failure()));
+            self.end(call, waiting, Box::new(Err(failure())), self.now());
         }
     }
 
@@ -280,7 +285,8 @@ impl Calls {
         self.refuse();
         self.table.drain(|call, waiting| {
             self.freed(&waiting);
-            self.end(call, waiting, Err(Failure::unknown(CallErrorKind::Closed)));
+            let closed = Failure::unknown(CallErrorKind::Closed);
+            self.end(call, waiting, Box::new(Err(closed)), self.now());
         });
         self.finished.store(true, Ordering::SeqCst);
         self.alarm.stop();
@@ -316,7 +322,8 @@ impl Calls {
     fn expire(&self, now: Moment) -> Option<Moment> {
         self.table.expire(now, |call, waiting| {
             self.freed(&waiting);
-            self.end(call, waiting, Err(Failure::unknown(CallErrorKind::Timeout)));
+            let timeout = Failure::unknown(CallErrorKind::Timeout);
+            self.end(call, waiting, Box::new(Err(timeout)), now);
         })
     }
 
@@ -341,9 +348,9 @@ impl Calls {
         }
     }
 
-    fn end(&self, call: u64, waiting: Waiting, ended: Ended) {
+    fn end(&self, call: u64, waiting: Waiting, ended: Box<Ended>, now: Moment) {
         if !waiting.is_cancelled() {
-            self.accounts.ended(&waiting, &ended, self.budget.count());
+            self.accounts.ended(&waiting, &ended, self.budget.count(), now);
         }
         waiting.done.tell(Some(self.id(call)), ended);
     }

@@ -21,4 +21,5 @@ pub(crate) use budget::Budget;
 pub(crate) use calls::Calls;
 #[cfg(feature = "simulation")]
 pub(crate) use moment::Epoch;
+pub(crate) use moment::Moment;
 pub(crate) use waiting::{Answered, Arrivals, Cancel, Done, Ended, Piece, Pieces, Position};

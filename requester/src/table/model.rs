@@ -142,7 +142,9 @@ impl Told {
 /// What the reply reader does with a good reply.
 fn reply(calls: &Calls, call: u64) {
     match calls.answered(call) {
-        Some(Answered::Once(waiting)) => calls.reply(call, waiting, Ok(good())),
+        Some(Answered::Once(waiting)) => {
+            calls.reply(call, waiting, Box::new(Ok(good())), calls.now())
+        }
         Some(Answered::Several(_)) => panic!("the call takes one reply"),
         None => {}
     }

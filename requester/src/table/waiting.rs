@@ -44,12 +44,12 @@ impl Done {
     }
 
     /// Says how the call ended.
-    pub(crate) fn tell(self, id: Option<CorrelationId>, ended: Ended) {
+    pub(crate) fn tell(self, id: Option<CorrelationId>, ended: Box<Ended>) {
         // A caller that has just gone does not mind.
         match self {
-            Self::Future(done) => drop(done.send(Box::new(ended))),
+            Self::Future(done) => drop(done.send(ended)),
             Self::Other(other) => match *other {
-                Other::Then(then) => then(id, ended),
+                Other::Then(then) => then(id, *ended),
                 Other::Replies(pieces) => {
                     *pieces.fate.lock().unwrap_or_else(PoisonError::into_inner) = ended.err();
                 }
@@ -129,7 +129,7 @@ impl Arrivals {
 #[derive(Debug)]
 pub(crate) struct Piece {
     pub(crate) position: Option<StreamPosition>,
-    pub(crate) ended: Ended,
+    pub(crate) ended: Box<Ended>,
 }
 
 /// Where a record is.

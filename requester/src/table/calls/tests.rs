@@ -127,7 +127,7 @@ impl Pair {
             Err((failure, done)) => {
                 // As whoever sends does.
                 self.calls.count_not_sent();
-                done.tell(None, Err(failure));
+                done.tell(None, Box::new(Err(failure)));
                 (0, Some(End::NotSent))
             }
         };
@@ -138,7 +138,9 @@ impl Pair {
     fn reply(&mut self, at: usize, ended: Ended, end: End) {
         let call = self.made[at].call;
         match self.calls.answered(call) {
-            Some(Answered::Once(waiting)) => self.calls.reply(call, waiting, ended),
+            Some(Answered::Once(waiting)) => {
+                self.calls.reply(call, waiting, Box::new(ended), self.calls.now());
+            }
             Some(Answered::Several(_)) => panic!("the call takes one reply"),
             None if self.made[at].lingers => {}
             None => self.late += 1,

@@ -20,7 +20,7 @@ const OWN: [fn(&Calls, u64); 3] = [
     |calls, call| {
         if let Some(done) = calls.withdraw(call) {
             calls.count_not_sent();
-            done.tell(None, Err(unsent()));
+            done.tell(None, Box::new(Err(unsent())));
         }
     },
 ];

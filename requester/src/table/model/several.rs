@@ -44,7 +44,8 @@ fn piece(calls: &Calls, call: u64) -> bool {
         None => false,
         Some(Answered::Once(_)) => panic!("the call takes several replies"),
         Some(Answered::Several(pieces)) => {
-            let delivered = pieces.sender.try_send(Piece { position: None, ended: Ok(good()) });
+            let delivered =
+                pieces.sender.try_send(Piece { position: None, ended: Box::new(Ok(good())) });
             if delivered.is_err() {
                 let overflow = CallErrorKind::Overflow { max: 1, missing: None };
                 calls.fail(call, || Failure::executed(overflow));
