@@ -37,7 +37,8 @@ pub struct KafkaSettings {
 pub enum Preset {
     /// Few produce requests in flight: quick when idle, and fast under load. How few follows the round
     /// trip to the brokers, from one beside them to five. A record that is alone is sent at once; when
-    /// 48 or more questions or answers are under way, records wait 50 µs for each other.
+    /// 48 or more questions or answers are under way, records wait 50 µs for each other, and 100 µs where
+    /// 128 and more are.
     ///
     /// With `max.in.flight.requests.per.connection` set neither is so, and with `linger.ms` or
     /// `queue.buffering.max.ms` set records wait as long as that says.

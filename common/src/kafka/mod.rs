@@ -3,6 +3,7 @@
 mod cause;
 mod close;
 mod holes;
+mod linger;
 mod log_gate;
 mod login;
 mod made;

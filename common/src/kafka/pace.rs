@@ -1,9 +1,8 @@
-//! How many produce requests a producer may have under way, by the round trip to its brokers, and how
-//! long its records wait for others, by how many calls are under way.
+//! How many produce requests a producer may have under way, by the round trip to its brokers.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -28,61 +27,6 @@ const STEPS: [(Duration, Pace); 3] = [
 const HYSTERESIS: u32 = 25;
 /// Fewer requests than this tell little of a broker.
 const ENOUGH: i64 = 5;
-
-/// How long a record waits for others, when there are many under way. librdkafka ends the wait when
-/// another record is queued after it, or else at a full millisecond, so it is of use only where records
-/// are queued all the time.
-pub(super) const LINGER_MS: &str = "0.05";
-/// From how many questions or answers on records wait for each other, and below how many no longer.
-/// With 64 it was measured to be of use, in throughput and in processor time; with 16 it halves the
-/// throughput where a core is quick.
-const MANY: usize = 48;
-const FEW: usize = 24;
-/// For how long there must be fewer, until records wait no longer: of those that come in batches there
-/// are few when the first ones of a batch are sent.
-const FEWER_FOR: Duration = Duration::from_millis(10);
-
-/// Whether records are to wait for each other; `now` is whether they do.
-pub(super) fn gathers(now: bool, under_way: usize) -> bool {
-    under_way >= if now { FEW } else { MANY }
-}
-
-/// Whether it has been so for long that records need not wait any more as they do.
-#[derive(Debug)]
-pub(super) struct Fewer {
-    epoch: Instant,
-    /// Since when, in nanoseconds after the epoch; [`NOT`] if it is not so.
-    since: AtomicU64,
-}
-
-const NOT: u64 = u64::MAX;
-
-impl Default for Fewer {
-    fn default() -> Self {
-        Self { epoch: Instant::now(), since: AtomicU64::new(NOT) }
-    }
-}
-
-impl Fewer {
-    /// Notes that it is not so. Reads no clock.
-    pub(super) fn end(&self) {
-        if self.since.load(Ordering::Relaxed) != NOT {
-            self.since.store(NOT, Ordering::Relaxed);
-        }
-    }
-
-    /// Notes that it is so, and says whether it has been for long enough.
-    pub(super) fn note(&self) -> bool {
-        let now = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(NOT - 1);
-        match self.since.load(Ordering::Relaxed) {
-            NOT => {
-                self.since.store(now, Ordering::Relaxed);
-                false
-            }
-            since => Duration::from_nanos(now.saturating_sub(since)) >= FEWER_FOR,
-        }
-    }
-}
 
 /// The pace that was found best last.
 #[derive(Debug)]
@@ -168,26 +112,6 @@ mod tests {
 
     fn micros(micros: u64) -> Duration {
         Duration::from_micros(micros)
-    }
-
-    #[test]
-    fn records_wait_for_each_other_from_many_on_until_there_are_few() {
-        let mut now = false;
-        let gathered = [1, 47, 48, 47, 24, 23, 24, 47, 48].map(|under_way| {
-            now = gathers(now, under_way);
-            now
-        });
-        assert_eq!(gathered, [false, false, true, true, true, false, false, false, true]);
-    }
-
-    #[test]
-    fn records_wait_no_longer_once_there_have_been_few_for_a_while() {
-        let fewer = Fewer::default();
-        assert!(!fewer.note());
-        std::thread::sleep(FEWER_FOR);
-        assert!(fewer.note());
-        fewer.end();
-        assert!(!fewer.note(), "it begins anew");
     }
 
     #[test]

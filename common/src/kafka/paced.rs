@@ -10,8 +10,9 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::ToBytes;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
 
+use super::linger::{Fewer, Linger, Load};
 use super::made::{IN_FLIGHT, Made, Maker, Timed};
-use super::pace::{Fewer, LINGER_MS, Measured, Pace, UNKNOWN, gathers};
+use super::pace::{Measured, Pace, UNKNOWN};
 use super::topics::{lookup_client, partition_count};
 use crate::config::KafkaSettings;
 
@@ -26,10 +27,13 @@ const PROBE_FOR: Duration = Duration::from_secs(2);
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 /// How often a producer that is of no more use is replaced at most: the next one may fare no better.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// How long a producer that gathers is kept at least, whatever linger would suit.
+const KEEP: Duration = Duration::from_secs(2);
 
 /// A producer that is replaced by one with another number of produce requests in flight when the
 /// round trip to its brokers calls for it, and that gives way to one whose records wait a moment for
-/// each other when many are under way.
+/// each other when many are under way. That one is replaced by one with another linger when much more or
+/// less is under way than its own suits.
 ///
 /// Another takes over at a moment when nothing is under way, so the order of records holds. With a
 /// number or a linger of the user's own, or another preset than `latency`, it is an ordinary
@@ -46,6 +50,9 @@ pub struct PacedProducer<C: ProducerContext + 'static> {
     near_topic: Option<String>,
     /// There are fewer under way than records wait for.
     fewer: Fewer,
+    /// How many were under way of late, and whether they call for another linger.
+    load: Load,
+    misfits: AtomicBool,
     /// When a producer that had failed was last replaced.
     renewed: Mutex<Option<Instant>>,
 }
@@ -56,6 +63,9 @@ struct Current<C: ProducerContext + 'static> {
     prompt: Made<C>,
     /// The same, with a linger; made when it is first of use.
     gathering: Option<Made<C>>,
+    /// Its linger, also before it is made, and since when.
+    linger: Linger,
+    since: Instant,
     /// One that gathers is made, or being made, or could not be, or is not wanted.
     is_settled: bool,
     /// Which of the two is in use.
@@ -92,8 +102,9 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
             follow_login(&current);
         }
         let (near_topic, stays) = (near_topic.map(str::to_owned), AtomicBool::new(false));
-        let (fewer, renewed) = (Fewer::default(), Mutex::new(None));
-        Ok(Self { current, maker, stays, near_topic, fewer, renewed })
+        let (fewer, load, misfits) = (Fewer::default(), Load::default(), AtomicBool::new(false));
+        let renewed = Mutex::new(None);
+        Ok(Self { current, maker, stays, near_topic, fewer, load, misfits, renewed })
     }
 
     /// The context that it was made with.
@@ -175,7 +186,8 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         let pace = Some(measured.pace()).filter(|pace| current.pace != *pace && !stays);
         let pace = pace.filter(|_| !self.is_changing(&current));
         let gathers = self.gathers(&current, under_way);
-        if pace.is_none() && gathers == current.gathers {
+        let misfits = self.misfits(&current, under_way);
+        if pace.is_none() && gathers == current.gathers && !misfits {
             return current;
         }
         let can_be_prepared = pace.is_none() && gathers && current.gathering.is_none();
@@ -183,13 +195,26 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
             return current;
         }
         drop(current);
-        self.follow(pace, gathers);
+        self.follow(pace, gathers, misfits);
         self.read()
+    }
+
+    /// Whether the producer that gathers is to be replaced by one with another linger.
+    fn misfits(&self, current: &Current<C>, under_way: usize) -> bool {
+        if current.gathering.is_none() {
+            self.misfits.store(false, Ordering::Relaxed);
+            return false;
+        }
+        if let Some(most) = self.load.note(under_way) {
+            let misfits = current.linger.misfits(most) && current.since.elapsed() >= KEEP;
+            self.misfits.store(misfits, Ordering::Relaxed);
+        }
+        self.misfits.load(Ordering::Relaxed) && !self.is_changing(current)
     }
 
     /// Whether the producer that gathers is called for, and there is one or is to be one.
     fn gathers(&self, current: &Current<C>, under_way: usize) -> bool {
-        match gathers(current.gathers, under_way) {
+        match current.linger.gathers(current.gathers, under_way) {
             true => {
                 self.fewer.end();
                 let is_wanted = !current.is_settled && !self.is_changing(current);
@@ -206,14 +231,25 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
     }
 
     /// Lets another producer take over if nothing is under way: one of the wanted pace, or else the one
-    /// that gathers, which is made first, or that does not.
-    fn follow(&self, pace: Option<Pace>, gathers: bool) {
+    /// that gathers, which is made first, or that does not. The latter also when one with another linger
+    /// is to be made, which is done when this one is closed.
+    fn follow(&self, pace: Option<Pace>, gathers: bool, misfits: bool) {
         // Nobody waits here for those who are just sending.
         let Ok(mut current) = self.current.try_write() else { return };
         let is_idle = current.in_use().is_idle();
         match pace {
             Some(pace) if is_idle && pace != current.pace => self.set_pace(&mut current, pace),
-            None if gathers && current.gathering.is_none() => self.prepare_gathering(&mut current),
+            // What others have just done here counts too.
+            None if gathers && current.gathering.is_none() => {
+                if !self.is_changing(&current) {
+                    self.prepare_gathering(&mut current);
+                }
+            }
+            None if misfits && is_idle && self.misfits.swap(false, Ordering::Relaxed) => {
+                // It has nothing left to send: what is not in use never has.
+                (current.gathering, current.gathers, current.is_settled) = (None, false, false);
+                (current.linger, current.since) = (current.linger.other(), Instant::now());
+            }
             None if is_idle => current.gathers = gathers,
             _ => {}
         }
@@ -241,11 +277,11 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         if std::mem::replace(&mut current.is_settled, true) {
             return;
         }
-        let pace = current.pace;
+        let (pace, linger) = (current.pace, current.linger);
         let (maker, current) = (Arc::clone(&self.maker), Arc::downgrade(&self.current));
         let topic = self.near_topic.clone();
         let work = move || {
-            let made = match maker.make(pace, Some(LINGER_MS)) {
+            let made = match maker.make(pace, Some(linger.ms())) {
                 Ok(made) => made,
                 Err(error) => {
                     tracing::warn!(%error, "a producer that gathers records could not be made");
@@ -259,6 +295,7 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
             let Some(current) = current.upgrade() else { return };
             let mut current = current.write().unwrap_or_else(PoisonError::into_inner);
             if current.pace == pace {
+                current.since = Instant::now();
                 current.gathering = Some(made);
             }
         };
@@ -301,7 +338,8 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
 impl<C: ProducerContext + 'static> Current<C> {
     fn begin(pace: Pace, prompt: Made<C>, maker: &Maker<C>) -> Self {
         let is_settled = !maker.kafka.gathers();
-        Self { pace, prompt, gathering: None, is_settled, gathers: false }
+        let (linger, since) = (Linger::Short, Instant::now());
+        Self { pace, prompt, gathering: None, linger, since, is_settled, gathers: false }
     }
 
     fn in_use(&self) -> &Made<C> {

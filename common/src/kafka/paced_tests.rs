@@ -7,6 +7,7 @@ use rdkafka::producer::{DefaultProducerContext, DeliveryResult};
 
 use super::*;
 use crate::config::Preset;
+use crate::kafka::linger::WINDOW;
 
 const TOPIC: &str = "quotes";
 const LIMIT: Duration = Duration::from_secs(60);
@@ -88,6 +89,11 @@ fn records_go_out_in_order_whichever_producer_is_in_use() {
         producer.flush(LIMIT).expect("the broker answers");
         number = until_it(false, &producer, number);
     }
+    assert_in_order(&producer, number);
+}
+
+/// That all records up to this one are in their topic, each behind those that were sent before it.
+fn assert_in_order(producer: &PacedProducer<Kept>, number: usize) {
     producer.flush(LIMIT).expect("the broker answers");
     eventually("nothing is under way", || producer.in_flight_count() == 0);
     let all_are_told = || producer.context().0.lock().expect("not poisoned").len() == number;
@@ -96,6 +102,37 @@ fn records_go_out_in_order_whichever_producer_is_in_use() {
     kept.sort_by_key(|(_, offset)| *offset);
     let numbers: Vec<usize> = kept.into_iter().map(|(number, _)| number).collect();
     assert_eq!(numbers, (0..number).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_linger_that_misfits_is_replaced_and_no_record_overtakes_another() {
+    let brokers = brokers();
+    // Nothing is said of the distance, so that nothing else is replaced.
+    let kafka = KafkaSettings::new(brokers.bootstrap_servers());
+    let producer = producer(&kafka.property("statistics.interval.ms", "0"));
+    let mut number = until_it(true, &producer, 0);
+    let mut send_one = |under_way| {
+        send(&producer, number, under_way);
+        number += 1;
+        if number.is_multiple_of(100) {
+            producer.flush(LIMIT).expect("the broker answers");
+        }
+    };
+    let made_at = |since| producer.current.write().expect("not poisoned").since = since;
+    for (under_way, linger) in [(200, Linger::Long), (50, Linger::Short), (200, Linger::Long)] {
+        let before = producer.read().linger;
+        made_at(Instant::now() + LIMIT * 60);
+        (0..2 * WINDOW).for_each(|_| send_one(under_way));
+        assert_eq!(producer.read().linger, before, "it is kept for a while");
+        made_at(Instant::now() - KEEP);
+        let began = Instant::now();
+        while !(producer.read().linger == linger && gathers(&producer)) {
+            assert!(began.elapsed() < LIMIT, "it does not become {linger:?}");
+            send_one(under_way);
+        }
+        assert!(producer.maker.alive() <= 2);
+    }
+    assert_in_order(&producer, number);
 }
 
 #[test]
