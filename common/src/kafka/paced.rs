@@ -240,17 +240,15 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         match pace {
             Some(pace) if is_idle && pace != current.pace => self.set_pace(&mut current, pace),
             // What others have just done here counts too.
-            None if gathers && current.gathering.is_none() => {
-                if !self.is_changing(&current) {
-                    self.prepare_gathering(&mut current);
-                }
+            None if gathers && current.gathering.is_none() && !self.is_changing(&current) => {
+                self.prepare_gathering(&mut current);
             }
             None if misfits && is_idle && self.misfits.swap(false, Ordering::Relaxed) => {
                 // It has nothing left to send: what is not in use never has.
                 (current.gathering, current.gathers, current.is_settled) = (None, false, false);
                 (current.linger, current.since) = (current.linger.other(), Instant::now());
             }
-            None if is_idle => current.gathers = gathers,
+            None if is_idle => current.gathers = gathers && current.gathering.is_some(),
             _ => {}
         }
     }
