@@ -138,7 +138,9 @@ impl Intake {
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Ok(record)) => {
-                    let Some(tracker) = of(&record, assignment, &mut last) else { continue };
+                    let Some(tracker) = tracker_of(&record, assignment, &mut last) else {
+                        continue;
+                    };
                     if let Some(request) =
                         take(&record, tracker, &mut self.reader, &clocks, assignment, &self.metrics)
                     {
@@ -321,7 +323,7 @@ impl Course {
 
 /// The tracker of a record's partition, if that is held. Many records of one come after each other, so
 /// the `last` one is looked at first, unless the assignment has changed in the poll before.
-fn of<'a>(
+fn tracker_of<'a>(
     record: &BorrowedMessage<'_>,
     assignment: &Assignment,
     last: &'a mut Option<Arc<Tracker>>,

@@ -334,13 +334,12 @@ impl Taken {
         self.unblock();
         self.completed = true;
         let mut progress = self.tracker.lock();
-        let is_news = progress.mark.complete(self.offset);
+        if progress.mark.complete(self.offset) {
+            // Known before a revocation hears that nobody works on it, and stores what has risen.
+            self.tracker.dirty.store(true, Ordering::Release);
+        }
         if std::mem::take(&mut self.at_work) {
             progress.leave(&self.tracker.idle);
-        }
-        drop(progress);
-        if is_news {
-            self.tracker.dirty.store(true, Ordering::Release);
         }
     }
 

@@ -117,3 +117,22 @@ fn nothing_starts_after_a_revocation_and_what_has_not_started_is_not_waited_for(
     drop(queued);
     assert_eq!(tracker.committable(), up_to(1));
 }
+
+/// A revocation stores what has risen as soon as nobody works on any request: the last one counts.
+#[test]
+fn what_is_complete_is_to_be_committed_once_nobody_works_on_it() {
+    let tracker = Tracker::new("t".into(), 0, Outstanding::new(ReplierMetrics::new()));
+    for offset in 0..500 {
+        let mut taken = tracker.take(offset).expect("new");
+        assert!(taken.start());
+        let revoked = std::thread::scope(|threads| {
+            let revocation = threads.spawn(|| {
+                assert!(tracker.wait_idle(Instant::now() + Duration::from_secs(60)));
+                tracker.take_risen()
+            });
+            taken.complete();
+            revocation.join().expect("no panic")
+        });
+        assert_eq!(revoked, up_to(offset + 1));
+    }
+}
