@@ -1,8 +1,9 @@
 //! A reply as it arrived.
 
-use antiphon_common::wire::Headers;
+use antiphon_common::wire::{Headers, ReplyHeaders};
 use antiphon_common::{Codec, CodecError, Request};
 use bytes::Bytes;
+use rdkafka::message::Message;
 
 /// A good reply.
 #[derive(Debug, Clone)]
@@ -23,6 +24,22 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// Copies out of a record, whose payload has been copied already.
+    pub(crate) fn of(
+        record: &impl Message,
+        headers: &mut ReplyHeaders<'_>,
+        payload: Bytes,
+    ) -> Self {
+        Self {
+            payload,
+            key: record.key().map(Bytes::copy_from_slice),
+            headers: headers.take_application(),
+            partition: record.partition(),
+            offset: record.offset(),
+            claim: headers.claim().map(Bytes::copy_from_slice),
+        }
+    }
+
     /// Reads the payload as the reply to a request of type `R`.
     ///
     /// # Errors

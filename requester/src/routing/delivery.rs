@@ -3,7 +3,6 @@
 use antiphon_common::payloads::PayloadStoreError;
 use antiphon_common::wire::ReplyHeaders;
 use antiphon_common::{Code, CorrelationId, Status};
-use bytes::Bytes;
 use rdkafka::message::Message;
 
 use crate::call::{CallErrorKind, Failure, Reply};
@@ -97,14 +96,7 @@ fn ended(
     if headers.claim().is_some() && !redeemed {
         return failed(CallErrorKind::LargePayload(PayloadStoreError::NoStore));
     }
-    Box::new(Ok(Reply {
-        payload,
-        key: record.key().map(Bytes::copy_from_slice),
-        headers: headers.take_application(),
-        partition: record.partition(),
-        offset: record.offset(),
-        claim: headers.claim().map(Bytes::copy_from_slice),
-    }))
+    Box::new(Ok(Reply::of(record, headers, payload)))
 }
 
 fn failed(why: CallErrorKind) -> Box<Ended> {

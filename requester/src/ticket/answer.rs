@@ -3,7 +3,7 @@
 use antiphon_common::wire::{Caps, ReplyHeaders};
 use antiphon_common::{Code, CorrelationId, EnvelopeFault, Status};
 use bytes::Bytes;
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::BorrowedMessage;
 
 use crate::call::{CallErrorKind, Failure, Reply};
 use crate::guard::ReplyGuard;
@@ -47,14 +47,7 @@ impl Answer {
         };
         let answer = match headers.code() {
             Code::Ok if position.is_some_and(|position| position.end) => Self::Nothing,
-            Code::Ok => Self::Good(Reply {
-                payload,
-                key: record.key().map(Bytes::copy_from_slice),
-                headers: headers.take_application(),
-                partition: record.partition(),
-                offset: record.offset(),
-                claim: headers.claim().map(Bytes::copy_from_slice),
-            }),
+            Code::Ok => Self::Good(Reply::of(record, &mut headers, payload)),
             code => Self::Error(Status::new(code, headers.error_message()).with_details(payload)),
         };
         Some((id, answer))
