@@ -219,6 +219,7 @@ impl RequesterBuilder {
             integrity,
             envelope,
         };
+        let runtime = session.tasks.ambient();
         // From here on the session's drop ends the threads that are started below.
         let requester = Requester::new(session);
         let lazy = settings.lazy_start;
@@ -227,7 +228,7 @@ impl RequesterBuilder {
             move || calls.run_deadlines()
         })?;
         let (positioned, position) = oneshot::channel();
-        let replies = Replies { kafka, settings, observer, inbox, calls, redeems, guard };
+        let replies = Replies { kafka, settings, observer, inbox, calls, redeems, guard, runtime };
         spawn("antiphon-replies", move || read_replies(&replies, positioned))?;
         if lazy {
             return Ok(requester);

@@ -4,7 +4,7 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 use tokio::task::JoinHandle;
 
 /// The runtime that the requester was built on, or one of its own where it was built on none.
@@ -31,6 +31,17 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         self.handle().spawn(task)
+    }
+
+    /// The runtime that this was built on, if it has threads of its own, which run its tasks whether or
+    /// not somebody waits for them.
+    pub(crate) fn ambient(&self) -> Option<Handle> {
+        match self {
+            Self::Ambient(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => {
+                Some(handle.clone())
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn handle(&self) -> &Handle {

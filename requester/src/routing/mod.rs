@@ -8,6 +8,7 @@ mod membership;
 mod reader;
 mod reply_partitions;
 mod retiring;
+mod shifts;
 mod start;
 
 #[cfg(feature = "simulation")]

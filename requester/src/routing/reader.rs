@@ -1,14 +1,15 @@
-//! The reply reader: one thread that reads the reply topic and completes calls.
+//! The reply reader: reads the reply topic and completes calls.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use antiphon_common::kafka::{Holes, Suspect};
+use antiphon_common::kafka::{Holes, Observer, Suspect};
 use antiphon_common::wire::{Caps, HeaderFault, ReplyHeaders};
 use antiphon_native::allowed::may_read_topic;
 use prometheus::IntGauge;
-use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 
@@ -20,8 +21,6 @@ use super::retiring::Retiring;
 use crate::guard::ReplyGuard;
 use crate::table::Calls;
 
-/// How long one poll waits: the bound on how late the thread sees that the requester is closed.
-const POLL: Duration = Duration::from_millis(100);
 /// How many replies are taken before their callers are woken. Callers that wake together send
 /// their next requests together, which makes for fewer produce requests.
 const BATCH: usize = 256;
@@ -49,6 +48,9 @@ pub(crate) struct Reader {
     reading: Reading,
     /// The brokers do not let this requester read: when it was last looked whether they do.
     unauthorized: Option<Instant>,
+    /// What a turn has read, kept for its room.
+    batch: Vec<Delivery>,
+    read: Vec<(i32, i64)>,
 }
 
 /// A share of the gauge of partitions, given back at the end.
@@ -81,47 +83,54 @@ impl Reader {
             holes,
             reading,
             unauthorized: None,
+            batch: Vec::with_capacity(BATCH),
+            read: Vec::new(),
         }
     }
 
-    /// Reads until the requester is closed.
-    pub(crate) fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH);
-        let mut read: Vec<(i32, i64)> = Vec::new();
-        while !self.calls.is_finished() {
-            let mut wait = POLL;
-            for _ in 0..BATCH {
-                match self.partitions.consumer().poll(wait) {
-                    None => break,
-                    Some(Ok(record)) => {
-                        note(&mut read, &record);
-                        batch.extend(self.take(&record));
-                    }
-                    // It joins no group, so what it may not do with one does not matter.
-                    Some(Err(error)) if is_about_group(&error) => {
-                        tracing::debug!(%error, "told of a group that is not joined");
-                    }
-                    Some(Err(error)) if is_about_topic(&error) => self.refused(),
-                    Some(Err(error)) if Holes::is_told_by(&error) => self.look_for_hole(),
-                    Some(Err(error)) => {
-                        self.partitions.observer().warn("cannot read replies", &error);
-                    }
+    pub(super) fn calls(&self) -> &Arc<Calls> {
+        &self.calls
+    }
+
+    /// What is read.
+    pub(super) fn consumer(&self) -> &Arc<BaseConsumer<Observer>> {
+        self.partitions.consumer()
+    }
+
+    /// Takes what has been read, a batch at most, and tells the calls. Waits for the first of it, for
+    /// `wait` at most. Whether a whole batch was there.
+    pub(super) fn turn(&mut self, mut wait: Duration) -> bool {
+        let (mut batch, mut read) = (mem::take(&mut self.batch), mem::take(&mut self.read));
+        let mut left = BATCH;
+        while left > 0 {
+            match self.partitions.consumer().poll(wait) {
+                None => break,
+                Some(Ok(record)) => {
+                    note(&mut read, &record);
+                    batch.extend(self.take(&record));
                 }
-                wait = Duration::ZERO;
+                // It joins no group, so what it may not do with one does not matter.
+                Some(Err(error)) if is_about_group(&error) => {
+                    tracing::debug!(%error, "told of a group that is not joined");
+                }
+                Some(Err(error)) if is_about_topic(&error) => self.refused(),
+                Some(Err(error)) if Holes::is_told_by(&error) => self.look_for_hole(),
+                Some(Err(error)) => {
+                    self.partitions.observer().warn("cannot read replies", &error);
+                }
             }
-            if !read.is_empty() {
-                self.inbox.read_up_to(read.drain(..));
-            }
-            // Read once for all of them, which came together.
-            let now = self.calls.now();
-            for delivery in batch.drain(..) {
-                delivery.deliver(&self.calls, now);
-            }
-            self.tend();
+            (wait, left) = (Duration::ZERO, left - 1);
         }
-        if self.unauthorized.is_some() {
-            self.calls.metrics().unauthorized.dec();
+        if !read.is_empty() {
+            self.inbox.read_up_to(read.drain(..));
         }
+        // Read once for all of them, which came together.
+        let now = self.calls.now();
+        for delivery in batch.drain(..) {
+            delivery.deliver(&self.calls, now);
+        }
+        (self.batch, self.read) = (batch, read);
+        left == 0
     }
 
     /// The call that a record is for, and what it says; `None` if it is for none.
@@ -141,8 +150,8 @@ impl Reader {
         Delivery::of(&self.calls, record, &mut headers, self.redeems, &self.guard)
     }
 
-    /// Follows the lease and the growth of the topic.
-    fn tend(&mut self) {
+    /// Follows the lease and the growth of the topic. May wait for brokers.
+    pub(super) fn tend(&mut self) {
         self.partitions.follow_login();
         self.look_for_right();
         self.step_over_holes();
@@ -245,6 +254,14 @@ impl Reader {
         self.calls.metrics().lease_moves.inc();
         // The clock is read after the change: a call that begins later goes by the new partition.
         self.retiring.add(old, Instant::now());
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if self.unauthorized.is_some() {
+            self.calls.metrics().unauthorized.dec();
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Which partitions of the reply topic are read, and from where.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use antiphon_common::InstanceId;
@@ -21,7 +22,7 @@ const LOOK_FOR: Duration = Duration::from_millis(500);
 
 /// A consumer whose position in the reply topic is fixed.
 pub(crate) struct ReplyPartitions {
-    consumer: BaseConsumer<Observer>,
+    consumer: Arc<BaseConsumer<Observer>>,
     login: Login,
     observer: Observer,
     topic: String,
@@ -79,6 +80,7 @@ impl ReplyPartitions {
         let list = positions(&topic, &starts).map_err(BuildError::Client)?;
         consumer.assign(&list).map_err(BuildError::Client)?;
         let (observer, looked) = (observer.clone(), Instant::now());
+        let consumer = Arc::new(consumer);
         Ok(Self { consumer, login, observer, topic, starts, chosen, count, looked })
     }
 
@@ -87,7 +89,7 @@ impl ReplyPartitions {
         self.login.follow(self.consumer.client());
     }
 
-    pub(crate) fn consumer(&self) -> &BaseConsumer<Observer> {
+    pub(crate) fn consumer(&self) -> &Arc<BaseConsumer<Observer>> {
         &self.consumer
     }
 

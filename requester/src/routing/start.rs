@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use antiphon_common::config::{KafkaSettings, ReplyPartition, RequesterSettings};
 use antiphon_common::kafka::{Holes, Observer};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::inbox::Inbox;
 use super::lease::{Lease, Moved, Terms};
 use super::reader::Reader;
 use super::reply_partitions::{READER, ReplyPartitions};
+use super::shifts;
 use crate::build_error::BuildError;
 use crate::guard::ReplyGuard;
 use crate::table::Calls;
@@ -31,9 +33,11 @@ pub(crate) struct Replies {
     pub(crate) redeems: bool,
     /// Only signed replies count.
     pub(crate) guard: ReplyGuard,
+    /// Whose threads may read.
+    pub(crate) runtime: Option<Handle>,
 }
 
-/// Reads replies on the current thread until the requester is closed. Says through `positioned`
+/// Sees to it, on the current thread, that replies are read until the requester is closed. Says through `positioned`
 /// whether it has a position; a lazy start goes on trying.
 pub(crate) fn read_replies(replies: &Replies, positioned: oneshot::Sender<Result<(), BuildError>>) {
     let partitions = match replies.position() {
@@ -52,7 +56,8 @@ pub(crate) fn read_replies(replies: &Replies, positioned: oneshot::Sender<Result
     let Replies { kafka, observer, inbox, calls, redeems, guard, .. } = replies;
     let holes = Holes::new(kafka, READER, observer);
     let (inbox, calls) = (inbox.clone(), calls.clone());
-    Reader::new(partitions, inbox, calls, moves, *redeems, guard.clone(), holes).run();
+    let reader = Reader::new(partitions, inbox, calls, moves, *redeems, guard.clone(), holes);
+    shifts::read(reader, replies.runtime.as_ref());
     drop(lease);
 }
 

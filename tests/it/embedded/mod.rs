@@ -33,6 +33,7 @@ mod routing;
 mod runs_again;
 mod sealing;
 mod services;
+mod shifts;
 mod statuses;
 mod stores;
 mod streams;

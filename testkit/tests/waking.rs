@@ -1,0 +1,45 @@
+//! Being told that a consumer has something, by the embedded broker.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[expect(dead_code, reason = "other tests read by what it has for that")]
+mod records;
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use antiphon_native::wake::OnReadable;
+use antiphon_testkit::TestBroker;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::topic_partition_list::Offset;
+use records::{LIMIT, client, produce};
+
+#[test]
+fn who_reads_is_told_each_time_that_there_is_something_after_nothing() {
+    let broker = TestBroker::mock().topic("quotes", 1).start().unwrap();
+    let consumer: BaseConsumer = client(&broker).set("group.id", "told").create().unwrap();
+    let consumer = Arc::new(consumer);
+    let (tell, told) = mpsc::channel();
+    let readable = OnReadable::new(Arc::clone(&consumer), move || {
+        let _ = tell.send(());
+    });
+    let mut start = TopicPartitionList::new();
+    start.add_partition_offset("quotes", 0, Offset::Beginning).unwrap();
+    consumer.assign(&start).unwrap();
+    for round in ["a", "b", "c"] {
+        produce(&broker, "quotes", &[round]);
+        let mut read = 0;
+        while read == 0 {
+            told.recv_timeout(LIMIT).expect("told");
+            while readable.is_readable() {
+                let polled = consumer.poll(Duration::ZERO);
+                read += usize::from(polled.is_some_and(|record| record.is_ok()));
+            }
+        }
+        assert_eq!(read, 1, "{round}");
+    }
+    drop(readable);
+    // The closure is gone, and so is its end of the channel.
+    while told.recv_timeout(LIMIT) != Err(mpsc::RecvTimeoutError::Disconnected) {}
+}
