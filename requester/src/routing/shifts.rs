@@ -101,7 +101,7 @@ impl Shifts {
         thread::sleep(SHIFT);
         if let Some(on) = &mut *self.lock() {
             on.reader.tend();
-            // A call that were lost would be lost for good: only what comes after nothing is told.
+            // A call that is lost would be so for good: only what comes after nothing is told.
             self.task.missed.fetch_or(on.is_readable(), Ordering::SeqCst);
         }
         self.call_again();
