@@ -37,8 +37,8 @@ pub(crate) struct Replies {
     pub(crate) runtime: Option<Handle>,
 }
 
-/// Sees to it, on the current thread, that replies are read until the requester is closed. Says through `positioned`
-/// whether it has a position; a lazy start goes on trying.
+/// Sees to it, on the current thread, that replies are read until the requester is closed. Says
+/// through `positioned` whether it has a position; a lazy start goes on trying.
 pub(crate) fn read_replies(replies: &Replies, positioned: oneshot::Sender<Result<(), BuildError>>) {
     let partitions = match replies.position() {
         Ok(Some(partitions)) => partitions,

@@ -11,21 +11,11 @@ use antiphon::requester::{BuildError, RawRequest, RetryPolicy, blocking};
 use antiphon::{CallErrorKind, Context, Outcome, Requester, Router, Status};
 use antiphon_testkit::TestBroker;
 use futures::stream;
-use tokio::runtime::Runtime;
 
 use crate::support::asking::ended;
 use crate::support::brokers::{QUOTES, REPLIES, UNREAD, embedded, settings};
-use crate::support::replying::{Running, mixed, start};
+use crate::support::replying::{mixed, served};
 use crate::support::waiting::LIMIT;
-
-/// A broker and a replier, whose runtime the test itself is not on.
-fn served(router: Router) -> (TestBroker, Running, Runtime) {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
-    let broker = embedded(2);
-    let replier = runtime.block_on(start(&broker, router));
-    (broker, replier, runtime)
-}
 
 fn connect(broker: &TestBroker) -> (blocking::Requester, RequesterMetrics) {
     let metrics = RequesterMetrics::new();

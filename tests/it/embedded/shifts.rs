@@ -4,33 +4,19 @@ use std::sync::mpsc;
 
 use antiphon::Requester;
 use antiphon::requester::RawRequest;
-use antiphon_testkit::TestBroker;
 use futures::future::join_all;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::support::asking::requester;
-use crate::support::brokers::{QUOTES, REPLIES, embedded};
-use crate::support::replying::{Running, echo, start};
+use crate::support::brokers::{QUOTES, REPLIES};
+use crate::support::replying::{echo, served};
 use crate::support::waiting::{LIMIT, bounded};
 
 /// More than are read by a task.
 const MANY: usize = 300;
 
-struct Served {
-    broker: TestBroker,
-    _replier: Running,
-    _replying: Runtime,
-}
-
 fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
-}
-
-/// A broker, and a replier on a runtime of its own.
-fn served() -> Served {
-    let (broker, replying) = (embedded(1), runtime());
-    let replier = replying.block_on(start(&broker, echo(QUOTES)));
-    Served { broker, _replier: replier, _replying: replying }
 }
 
 async fn ask(requester: &Requester, question: usize) {
@@ -47,9 +33,9 @@ async fn ask_in_turn(requester: &Requester) {
 
 #[test]
 fn calls_end_while_all_threads_of_the_runtime_are_kept_busy() {
-    let served = served();
+    let (broker, _replier, _replying) = served(echo(QUOTES));
     let runtime = runtime();
-    let requester = runtime.block_on(requester(&served.broker, REPLIES)).0;
+    let requester = runtime.block_on(requester(&broker, REPLIES)).0;
     runtime.block_on(ask_in_turn(&requester));
     let (begin, begun) = mpsc::channel();
     let (end, ended) = mpsc::channel::<()>();
@@ -67,9 +53,9 @@ fn calls_end_while_all_threads_of_the_runtime_are_kept_busy() {
 
 #[test]
 fn calls_end_when_the_runtime_has_ended() {
-    let served = served();
+    let (broker, _replier, _replying) = served(echo(QUOTES));
     let first = runtime();
-    let requester = first.block_on(requester(&served.broker, REPLIES)).0;
+    let requester = first.block_on(requester(&broker, REPLIES)).0;
     first.block_on(ask_in_turn(&requester));
     drop(first);
     runtime().block_on(ask_in_turn(&requester));
@@ -77,10 +63,10 @@ fn calls_end_when_the_runtime_has_ended() {
 
 #[test]
 fn calls_end_whether_there_are_many_or_few() {
-    let served = served();
+    let (broker, _replier, _replying) = served(echo(QUOTES));
     let runtime = runtime();
     runtime.block_on(async {
-        let requester = requester(&served.broker, REPLIES).await.0;
+        let requester = requester(&broker, REPLIES).await.0;
         for _ in 0..5 {
             ask_in_turn(&requester).await;
             join_all((0..MANY).map(|question| ask(&requester, question))).await;

@@ -4,11 +4,12 @@ use antiphon::metrics::ReplierMetrics;
 use antiphon::replier::{RawReply, RawRequest, ReplierBuilder, RunError};
 use antiphon::{Context, Replier, Router, Status};
 use antiphon_testkit::TestBroker;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::brokers::settings;
+use super::brokers::{embedded, settings};
 use super::waiting::bounded;
 
 /// A replier that runs.
@@ -56,6 +57,15 @@ impl Running {
         self.stop.cancel();
         bounded("a replier drains and ends", self.done).await.unwrap()
     }
+}
+
+/// A broker and a replier, whose runtime the test itself is not on.
+pub(crate) fn served(router: Router) -> (TestBroker, Running, Runtime) {
+    let mut runtime = Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
+    let broker = embedded(2);
+    let replier = runtime.block_on(start(&broker, router));
+    (broker, replier, runtime)
 }
 
 /// Answers every request of a topic with its own payload.
