@@ -1,4 +1,4 @@
-//! Being told that a consumer has something, by the embedded broker.
+//! Being told that a client has something, by the embedded broker.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[expect(dead_code, reason = "other tests read by what it has for that")]
@@ -12,6 +12,7 @@ use antiphon_native::wake::OnReadable;
 use antiphon_testkit::TestBroker;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::Offset;
 use records::{LIMIT, client, produce};
 
@@ -21,7 +22,7 @@ fn who_reads_is_told_each_time_that_there_is_something_after_nothing() {
     let consumer: BaseConsumer = client(&broker).set("group.id", "told").create().unwrap();
     let consumer = Arc::new(consumer);
     let (tell, told) = mpsc::channel();
-    let readable = OnReadable::new(Arc::clone(&consumer), move || {
+    let readable = OnReadable::of_consumer(Arc::clone(&consumer), move || {
         let _ = tell.send(());
     });
     let mut start = TopicPartitionList::new();
@@ -42,4 +43,28 @@ fn who_reads_is_told_each_time_that_there_is_something_after_nothing() {
     drop(readable);
     // The closure is gone, and so is its end of the channel.
     while told.recv_timeout(LIMIT) != Err(mpsc::RecvTimeoutError::Disconnected) {}
+}
+
+#[test]
+fn who_looks_at_reports_is_told_of_each_that_comes_after_none() {
+    let broker = TestBroker::mock().topic("quotes", 1).start().unwrap();
+    let producer: BaseProducer = client(&broker).create().unwrap();
+    let producer = Arc::new(producer);
+    let (tell, told) = mpsc::channel();
+    let readable = OnReadable::of_producer(Arc::clone(&producer), move || {
+        let _ = tell.send(());
+    });
+    for round in ["a", "b", "c"] {
+        producer.send(BaseRecord::<(), str>::to("quotes").payload(round)).unwrap();
+        // The report is among what is under way until it is looked at.
+        while producer.in_flight_count() > 0 {
+            // Lines of the log may have been there before.
+            while readable.is_readable() {
+                producer.poll(Duration::ZERO);
+            }
+            if producer.in_flight_count() > 0 {
+                told.recv_timeout(LIMIT).expect("told");
+            }
+        }
+    }
 }

@@ -6,9 +6,10 @@ use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{DeliveryResult, Producer, ProducerContext};
 
 use super::pace::{Measured, Pace, UNKNOWN, round_trip};
+use super::quiet::QuietProducer;
 use super::{Login, close_behind};
 use crate::config::KafkaSettings;
 
@@ -20,7 +21,7 @@ const LINGER: &str = "linger.ms";
 pub(super) struct Made<C: ProducerContext + 'static> {
     login: Login,
     /// Taken out when this is dropped.
-    producer: Option<ThreadedProducer<Timed<C>>>,
+    producer: Option<QuietProducer<Timed<C>>>,
 }
 
 /// The context of a producer that also listens to its statistics.
@@ -66,14 +67,14 @@ impl<C: ProducerContext + 'static> Maker<C> {
         }
         let (context, measured) = (Arc::clone(&self.context), self.measured.clone());
         let timed = Timed { context, measured, _alive: Arc::clone(&self.alive) };
-        let producer: ThreadedProducer<_> = config.create_with_context(timed)?;
+        let producer: QuietProducer<_> = config.create_with_context(timed)?;
         let login = Login::of(&self.kafka, producer.client())?;
         Ok(Made { login, producer: Some(producer) })
     }
 }
 
 impl<C: ProducerContext + 'static> Made<C> {
-    pub(super) fn producer(&self) -> &ThreadedProducer<Timed<C>> {
+    pub(super) fn producer(&self) -> &QuietProducer<Timed<C>> {
         self.producer.as_ref().expect("it lives as long as its holder")
     }
 

@@ -11,6 +11,7 @@ mod manage;
 mod observer;
 mod pace;
 mod paced;
+mod quiet;
 mod topics;
 mod watermarks;
 
@@ -25,5 +26,6 @@ pub use login::{Login, Token, TokenProvider};
 pub use manage::{ManageError, WantedTopic, create_topics, delete_topics, ensure_topics};
 pub use observer::Observer;
 pub use paced::PacedProducer;
+pub use quiet::QuietProducer;
 pub use topics::{TopicError, look_up, partition_count};
 pub use watermarks::watermarks;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::ToBytes;
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
 
 use super::linger::{Fewer, Linger, Load};
 use super::made::{IN_FLIGHT, Made, Maker, Timed};
@@ -116,7 +116,7 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
     /// many, a record waits a moment for others to go out with.
     ///
     /// # Errors
-    /// As `ThreadedProducer::send` of rdkafka; the record's opaque value is given back.
+    /// As `BaseProducer::send` of rdkafka; the record's opaque value is given back.
     pub fn send<K: ToBytes + ?Sized, P: ToBytes + ?Sized>(
         &self,
         record: BaseRecord<'_, K, P, C::DeliveryOpaque>,
@@ -148,7 +148,7 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
     /// # Errors
     /// If that is not so by then.
     pub fn flush(&self, limit: Duration) -> KafkaResult<()> {
-        self.each(limit, ThreadedProducer::flush)
+        self.each(limit, BaseProducer::flush)
     }
 
     /// Gives up records; their reports say so.
@@ -171,7 +171,7 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
     fn each(
         &self,
         limit: Duration,
-        work: impl Fn(&ThreadedProducer<Timed<C>>, Duration) -> KafkaResult<()>,
+        work: impl Fn(&BaseProducer<Timed<C>>, Duration) -> KafkaResult<()>,
     ) -> KafkaResult<()> {
         let until = Instant::now() + limit;
         let left = || until.saturating_duration_since(Instant::now());

@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use antiphon_common::config::{EncryptionSettings, IntegritySettings, KafkaSettings};
-use antiphon_common::kafka::{Login, Observer, close_behind};
+use antiphon_common::kafka::{Login, Observer, QuietProducer, close_behind};
 use antiphon_common::{Outcome, Request, Status};
 use antiphon_native::Persistence;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext};
 use tokio::sync::oneshot;
 
 use crate::handlers::address::ReplyAddress;
@@ -30,7 +30,7 @@ pub struct Answerer(Arc<Inner>);
 
 struct Inner {
     /// Taken out when the answerer is dropped.
-    producer: Option<ThreadedProducer<Reports>>,
+    producer: Option<QuietProducer<Reports>>,
     login: Mutex<Login>,
     policy: ReplyPolicy,
     protection: Option<Arc<Protection>>,
@@ -169,8 +169,7 @@ impl Answerer {
         protection: Option<Arc<Protection>>,
     ) -> Result<Self, KafkaError> {
         let reports = Reports(Observer::default());
-        let producer: ThreadedProducer<Reports> =
-            kafka.producer(&[]).create_with_context(reports)?;
+        let producer: QuietProducer<Reports> = kafka.producer(&[]).create_with_context(reports)?;
         let login = Mutex::new(Login::of(kafka, producer.client())?);
         let producer = Some(producer);
         Ok(Self(Arc::new(Inner { producer, login, policy, protection })))

@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use antiphon_common::kafka::Observer;
 use antiphon_native::wake::OnReadable;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -34,7 +33,7 @@ pub(super) fn read(reader: Reader, runtime: Option<&Handle>) {
     let task: Arc<Task> = Arc::default();
     let readable = runtime.map(|_| {
         let task = Arc::clone(&task);
-        OnReadable::new(Arc::clone(reader.consumer()), move || task.tell())
+        OnReadable::of_consumer(Arc::clone(reader.consumer()), move || task.tell())
     });
     let shifts = Arc::new(Shifts { reader: Mutex::new(Some(On { readable, reader })), task });
     if let Some(runtime) = runtime {
@@ -62,7 +61,7 @@ struct Shifts {
 
 struct On {
     /// `None` where no task is to be told. Dropped before the consumer.
-    readable: Option<OnReadable<Observer>>,
+    readable: Option<OnReadable>,
     reader: Reader,
 }
 

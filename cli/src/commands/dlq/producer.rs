@@ -1,12 +1,12 @@
 //! A producer whose deliveries can be awaited.
 
 use antiphon::config::KafkaSettings;
-use antiphon::kafka::{Observer, close_behind};
+use antiphon::kafka::{Observer, QuietProducer, close_behind};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext};
 use tokio::sync::oneshot;
 
 /// Where a record is: partition and offset.
@@ -16,7 +16,7 @@ pub(super) type Place = (i32, i64);
 pub(super) type Waiting = Box<oneshot::Sender<KafkaResult<Place>>>;
 
 /// Writes records, each once and in their order, and tells where they are.
-pub(super) struct Producer(Option<ThreadedProducer<Told>>);
+pub(super) struct Producer(Option<QuietProducer<Told>>);
 
 /// Tells those who wait.
 struct Told(Observer);
