@@ -52,6 +52,7 @@ impl Turn<'_> {
             if let Err(error) = self.with_payload(payload, results) {
                 self.fail(None, error.to_string(), results);
             }
+            self.clean(payload);
         }
     }
 
@@ -76,14 +77,30 @@ impl Turn<'_> {
         Ok(())
     }
 
+    /// The topics of requests and replies, where a contender needs any.
+    fn topics(&self, payload: usize) -> [String; 2] {
+        let topic = format!("bench-{}-{payload}-{}", self.contender.name(), self.round);
+        [topic.clone(), format!("{topic}.replies")]
+    }
+
+    /// Deletes the topics: the large payloads of a few turns would fill a disk.
+    fn clean(&self, payload: usize) {
+        if matches!(self.contender.maker(), Maker::Here | Maker::Spring) {
+            for name in self.topics(payload) {
+                // What could not be made, or is kept by a broker that is down, goes with the cluster.
+                let _ = self.stage.cluster.delete_topic(&name);
+            }
+        }
+    }
+
     /// Starts both processes, and has them work until they are warm.
     fn start(&self, payload: usize) -> Outcome<Pair> {
         let Stage { cell, cluster, bootstrap, nats, peers } = self.stage;
-        let topic = format!("bench-{}-{payload}-{}", self.contender.name(), self.round);
+        let [topic, replies] = self.topics(payload);
         let bootstrap = match self.contender.maker() {
             Maker::Here | Maker::Spring => {
-                for name in [topic.clone(), format!("{topic}.replies")] {
-                    cluster.create_topic(&name, PARTITIONS)?;
+                for name in [&topic, &replies] {
+                    cluster.create_topic(name, PARTITIONS)?;
                 }
                 (*bootstrap).to_owned()
             }

@@ -116,6 +116,10 @@ pub(super) fn node_properties(
     if settings.fast_failover {
         properties.extend(FAST_FAILOVER.iter().map(|&(key, value)| (key.into(), value.into())));
     }
+    if settings.benchmark {
+        // What is deleted between measurements is to leave the disk before it is full.
+        properties.insert("log.segment.delete.delay.ms".to_owned(), "1000".to_owned());
+    }
     properties.extend(settings.properties.clone());
     properties
 }
