@@ -28,6 +28,7 @@ use crate::intake::reply_to::ReplyPolicy;
 use crate::intake::rights::Rights;
 use crate::lane;
 use crate::readiness::Readiness;
+use crate::running::quick::Quick;
 use crate::running::serve::Service;
 use crate::running::watchdog::Watchdog;
 use crate::sending::protection::Protection;
@@ -243,6 +244,7 @@ impl ReplierBuilder {
             (Sender::Plain(replies.map_err(RunError::Client)?), None)
         };
         let lane = lane::start(Arc::new(Service {
+            quick: Quick::new(routes.priorities().len()),
             routes: Arc::clone(&routes),
             watchdog: watchdog.map_err(RunError::Thread)?,
             replies,

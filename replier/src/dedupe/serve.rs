@@ -142,8 +142,8 @@ impl Service {
             Ok(Ok(Turn::Run(first))) => {
                 incoming.taken.run_as(first);
                 // It needs a place. Without a lane this replier is ending, and it is left to others.
-                if let Some(lane) = self.again.get().and_then(|lane| lane.upgrade()) {
-                    let _ = lane.send(vec![incoming]);
+                if let Some(lane) = self.again.get() {
+                    lane.send(vec![incoming]);
                 }
             }
             // The window has gone with its partition.

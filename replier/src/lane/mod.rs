@@ -1,11 +1,11 @@
 //! The lane: queued requests run in the order that is set, with bounded concurrency.
 
-mod quick;
 mod schedule;
 
 use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -13,9 +13,11 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::intake::incoming::Incoming;
-use crate::lane::quick::Quick;
 use crate::lane::schedule::{Meta, Schedule, Token};
 use crate::running::serve::{Service, Stage};
+
+/// So many requests at most are answered by intake itself: it is not to stay away from its consumer.
+const FEW: usize = 16;
 
 /// Requests as they were read.
 pub(crate) type Batch = Vec<Incoming>;
@@ -26,11 +28,18 @@ pub(crate) type Batch = Vec<Incoming>;
 /// that polls must never wait.
 pub(crate) struct Entrance {
     lane: Arc<Lane>,
-    batches: mpsc::UnboundedSender<Batch>,
+    batches: mpsc::UnboundedSender<Sent>,
 }
 
 /// The same way in for requests that were in the lane before. It does not keep the lane open.
-pub(crate) type Again = mpsc::WeakUnboundedSender<Batch>;
+pub(crate) struct Again(mpsc::WeakUnboundedSender<Sent>);
+
+/// Requests on their way to the lane's task.
+struct Sent {
+    batch: Batch,
+    /// Whether it is counted as such; what comes from intake must not be overtaken.
+    is_counted: bool,
+}
 
 /// A place for one handler to run in. Dropped when the handler has ended, and not only when its
 /// reply is acknowledged: only then does the next one of its key or partition start.
@@ -39,14 +48,15 @@ pub(crate) struct Slot(Option<(Arc<Lane>, Token)>);
 struct Lane {
     service: Arc<Service>,
     schedule: Mutex<Schedule<Incoming>>,
-    quick: Quick,
     runtime: Handle,
+    /// How many batches from intake are on their way to the lane's task.
+    on_the_way: AtomicUsize,
 }
 
 /// Who starts requests.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum By {
-    /// The lane's own task, which may poll those that are likely to be quick.
+    /// The lane's own task, or intake, which may poll those that are likely to be quick.
     Lane,
     /// Whoever has given back a place.
     Slot,
@@ -62,16 +72,18 @@ thread_local! {
 pub(crate) fn start(service: Arc<Service>) -> Entrance {
     let (batches, mut queue) = mpsc::unbounded_channel();
     // There is one lane for a service, so nothing was set before.
-    let _ = service.again.set(batches.downgrade());
+    let _ = service.again.set(Again(batches.downgrade()));
     let settings = &service.settings;
     let schedule = Schedule::new(settings.lane, settings.concurrency, service.routes.priorities());
-    let quick = Quick::new(service.routes.priorities().len());
     let (schedule, runtime) = (Mutex::new(schedule), Handle::current());
-    let lane = Arc::new(Lane { service, schedule, quick, runtime });
+    let lane = Arc::new(Lane { service, schedule, runtime, on_the_way: AtomicUsize::new(0) });
     let entrance = Entrance { lane: Arc::clone(&lane), batches };
     tokio::spawn(async move {
-        while let Some(batch) = queue.recv().await {
+        while let Some(Sent { batch, is_counted }) = queue.recv().await {
             lane.push(batch);
+            if is_counted {
+                lane.on_the_way.fetch_sub(1, Ordering::Release);
+            }
             lane.start_ready(By::Lane);
         }
     });
@@ -80,8 +92,22 @@ pub(crate) fn start(service: Arc<Service>) -> Entrance {
 
 impl Entrance {
     /// Queues requests. If the runtime is gone they stay incomplete.
+    ///
+    /// A few that are likely to be quick are answered right here: that takes less than to wake another
+    /// thread for them, and replies of one batch leave together.
     pub(crate) fn send(&self, batch: Batch) {
-        let _ = self.batches.send(batch);
+        let lane = &self.lane;
+        if batch.len() <= FEW
+            && lane.on_the_way.load(Ordering::Acquire) == 0
+            && lane.expects(&batch)
+        {
+            // Handlers may need it.
+            let _entered = lane.runtime.enter();
+            lane.push(batch);
+            return lane.start_ready(By::Lane);
+        }
+        lane.on_the_way.fetch_add(1, Ordering::Relaxed);
+        let _ = self.batches.send(Sent { batch, is_counted: true });
     }
 
     /// Says how many partitions are held, which share the places.
@@ -98,13 +124,33 @@ impl Drop for Entrance {
     }
 }
 
+impl Again {
+    /// Queues requests, unless the lane has ended: then they stay incomplete.
+    pub(crate) fn send(&self, batch: Batch) {
+        if let Some(batches) = self.0.upgrade() {
+            let _ = batches.send(Sent { batch, is_counted: false });
+        }
+    }
+}
+
 impl Lane {
+    /// Whether all of these requests are likely to be quick.
+    fn expects(&self, batch: &Batch) -> bool {
+        batch.iter().all(|incoming| self.service.quick.expects(self.endpoint(incoming)))
+    }
+
+    /// The number of a request's endpoint.
+    fn endpoint(&self, incoming: &Incoming) -> usize {
+        let context = &incoming.context;
+        let endpoint = context.job().request.endpoint.as_deref();
+        self.service.routes.number(context.topic(), endpoint)
+    }
+
     fn push(&self, batch: Batch) {
         let mut schedule = self.lock();
         for incoming in batch {
+            let endpoint = self.endpoint(&incoming);
             let context = &incoming.context;
-            let endpoint = context.job().request.endpoint.as_deref();
-            let endpoint = self.service.routes.number(context.topic(), endpoint);
             let (topic, key) = (Arc::clone(&context.facts.topic), context.facts.key.clone());
             let meta = Meta {
                 topic: &topic,
@@ -132,7 +178,7 @@ impl Lane {
             let Some((incoming, token)) = next else { break };
             let endpoint = token.endpoint();
             let slot = Slot(Some((Arc::clone(self), token)));
-            if by == By::Lane && self.quick.expects(endpoint) {
+            if by == By::Lane && self.service.quick.expects(endpoint) {
                 if let Some((rest, slot)) = self.serve_here(endpoint, incoming, slot, &mut now) {
                     let service = Arc::clone(&self.service);
                     self.runtime.spawn(async move { service.serve(rest, slot).await });
@@ -146,7 +192,7 @@ impl Lane {
             let mut work = Box::pin(async move { service.serve(stage, slot).await });
             let (lane, mut first) = (Arc::clone(self), true);
             self.runtime.spawn(std::future::poll_fn(move |cx| {
-                lane.quick.poll(endpoint, &mut first, work.as_mut(), cx)
+                lane.service.quick.poll(endpoint, &mut first, work.as_mut(), cx)
             }));
         }
         STARTING.set(false);
@@ -165,7 +211,7 @@ impl Lane {
         let once = || self.service.serve_at_once(incoming, slot, started);
         let rest = catch_unwind(AssertUnwindSafe(once)).unwrap_or(None);
         let ended = Instant::now();
-        self.quick.note(endpoint, rest.is_none(), ended - started);
+        self.service.quick.polled(endpoint, rest.is_none(), ended - started);
         *now = Some(ended);
         rest
     }
@@ -190,6 +236,9 @@ impl fmt::Debug for Slot {
         f.debug_tuple("Slot").field(&self.0.as_ref().map(|(_, token)| token)).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 #[cfg(test)]
 impl Slot {

@@ -13,6 +13,7 @@ use futures::future::{BoxFuture, ready};
 use crate::handlers::context::{Context, RawReply, RawRequest};
 use crate::handlers::routes::Answering;
 use crate::intake::cancellations::Cancellable;
+use crate::running::quick::Quick;
 use crate::running::serve::{Answer, Begun, Service};
 
 /// What a handler needs to run again. Kept only where it may.
@@ -47,8 +48,10 @@ impl Ended {
 
 impl Begun {
     /// Counts how long a run of its handler took that has just ended.
-    fn observe(&self) {
-        self.route.metrics.seconds.observe(self.started.elapsed().as_secs_f64());
+    fn observe(&self, quick: &Quick) {
+        let took = self.started.elapsed();
+        self.route.metrics.seconds.observe(took.as_secs_f64());
+        quick.handled(self.route.number, took);
     }
 }
 
@@ -65,7 +68,7 @@ impl Service {
         let handler = within(by, AssertUnwindSafe(handler).catch_unwind());
         tokio::time::timeout_at(by.instant().into(), handler).map(move |ended| {
             self.metrics.running.dec();
-            begun.observe();
+            begun.observe(&self.quick);
             match ended {
                 Ok(Ok(Ok(reply))) => Ended::Answered(reply),
                 Ok(Ok(Err(status))) => Ended::Failed(status),
@@ -109,7 +112,7 @@ impl Service {
             Ok(Poll::Ready(Err(status))) => Ended::Failed(status),
             Err(_) => Ended::Panicked(self.panicked()),
         };
-        begun.observe();
+        begun.observe(&self.quick);
         Some(ended)
     }
 

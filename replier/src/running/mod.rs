@@ -4,6 +4,7 @@ pub(crate) mod attempts;
 mod beyond;
 pub(crate) mod dispose;
 pub(crate) mod large;
+pub(crate) mod quick;
 pub(crate) mod serve;
 pub(crate) mod streaming;
 pub(crate) mod watchdog;

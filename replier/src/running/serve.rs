@@ -21,6 +21,7 @@ use crate::intake::tracker::Taken;
 use crate::lane::{self, Slot};
 use crate::running::attempts::{Again, Ended};
 use crate::running::beyond::Beyond;
+use crate::running::quick::Quick;
 use crate::running::watchdog::Watchdog;
 use crate::sending::outgoing::Recipient;
 use crate::sending::sender::Sender;
@@ -38,6 +39,7 @@ pub(crate) struct Service {
     pub(crate) large: Option<LargePayloads>,
     /// The lane, for requests that need another place.
     pub(crate) again: OnceLock<lane::Again>,
+    pub(crate) quick: Quick,
 }
 
 /// A handler that was found and given its request.
@@ -331,8 +333,10 @@ pub(crate) mod tests {
         let replies =
             Replies::start(&kafka, Observer::default(), metrics.clone(), 1_000, false, None);
         let failures = Failures::new(&router.topics(), &settings).expect("no conflict");
+        let routes = router.into_routes(&metrics);
         Service {
-            routes: Arc::new(router.into_routes(&metrics)),
+            quick: Quick::new(routes.priorities().len()),
+            routes: Arc::new(routes),
             replies: Sender::Plain(replies.expect("the settings are valid")),
             metrics,
             settings,

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-/// What a request may take, from its start to its reply on the way, to count as quick. It is about
-/// what a task costs; with more, cores that could share the work would stand idle.
+/// What a handler may take to count as quick. It is about what a task costs; with more, cores that
+/// could share the work would stand idle. The way of the reply to the producer is not part of it, since
+/// it takes long where a lone reply wakes the producer's thread, whoever sends it.
 const QUICK: Duration = Duration::from_micros(8);
 /// A handler that keeps a thread this long is not trusted for a while.
 const BLOCKING: Duration = Duration::from_millis(1);
@@ -18,23 +19,41 @@ const PENALTY: u32 = 8;
 
 /// How quick the requests of each endpoint were of late.
 #[derive(Debug)]
-pub(super) struct Quick(Box<[AtomicU32]>);
+pub(crate) struct Quick(Box<[AtomicU32]>);
 
 impl Quick {
-    pub(super) fn new(endpoints: usize) -> Self {
+    pub(crate) fn new(endpoints: usize) -> Self {
         Self((0..endpoints).map(|_| AtomicU32::new(0)).collect())
     }
 
     /// Whether the next request of this endpoint is likely to be quick.
-    pub(super) fn expects(&self, endpoint: usize) -> bool {
+    pub(crate) fn expects(&self, endpoint: usize) -> bool {
         self.0.get(endpoint).is_some_and(|score| score.load(Ordering::Relaxed) >= TRUSTED)
     }
 
+    /// Notes how long a handler took that has ended.
+    pub(crate) fn handled(&self, endpoint: usize, took: Duration) {
+        self.change(endpoint, |score| match () {
+            () if took <= QUICK => (score + 1).min(MOST),
+            () if took < BLOCKING => score.saturating_sub(PENALTY),
+            // It has waited, or its first poll tells that it has blocked.
+            () => score,
+        });
+    }
+
     /// Notes how long the first poll of a request took, and whether it was the last.
-    pub(super) fn note(&self, endpoint: usize, ended: bool, took: Duration) {
+    pub(crate) fn polled(&self, endpoint: usize, ended: bool, took: Duration) {
+        self.change(endpoint, |score| match () {
+            () if took >= BLOCKING => 0,
+            () if ended => score,
+            () => score.saturating_sub(PENALTY),
+        });
+    }
+
+    fn change(&self, endpoint: usize, next: impl FnOnce(u32) -> u32) {
         let Some(score) = self.0.get(endpoint) else { return };
         let was = score.load(Ordering::Relaxed);
-        let is = next(was, ended, took);
+        let is = next(was);
         // Notes of other threads that come between are lost, and not missed.
         if is != was {
             score.store(is, Ordering::Relaxed);
@@ -42,7 +61,7 @@ impl Quick {
     }
 
     /// Polls a request, and notes its first poll; `first` is then false.
-    pub(super) fn poll(
+    pub(crate) fn poll(
         &self,
         endpoint: usize,
         first: &mut bool,
@@ -53,17 +72,9 @@ impl Quick {
         let polled = work.poll(cx);
         if let Some(started) = started {
             *first = false;
-            self.note(endpoint, polled.is_ready(), started.elapsed());
+            self.polled(endpoint, polled.is_ready(), started.elapsed());
         }
         polled
-    }
-}
-
-fn next(score: u32, ended: bool, took: Duration) -> u32 {
-    match () {
-        () if took >= BLOCKING => 0,
-        () if ended && took <= QUICK => (score + 1).min(MOST),
-        () => score.saturating_sub(PENALTY),
     }
 }
 
@@ -71,10 +82,16 @@ fn next(score: u32, ended: bool, took: Duration) -> u32 {
 mod tests {
     use super::*;
 
-    fn after(notes: impl IntoIterator<Item = (bool, u64)>) -> Quick {
+    /// What is known after requests whose handlers ended with their first polls or not, after so many
+    /// microseconds.
+    fn after(requests: impl IntoIterator<Item = (bool, u64)>) -> Quick {
         let quick = Quick::new(1);
-        for (ended, micros) in notes {
-            quick.note(0, ended, Duration::from_micros(micros));
+        for (ended, micros) in requests {
+            let took = Duration::from_micros(micros);
+            if ended {
+                quick.handled(0, took);
+            }
+            quick.polled(0, ended, took);
         }
         quick
     }
@@ -101,5 +118,14 @@ mod tests {
     #[test]
     fn a_handler_that_blocks_once_is_not_trusted() {
         assert!(!after([(true, 2); 200].into_iter().chain([(true, 1_000)])).expects(0));
+    }
+
+    #[test]
+    fn how_long_a_reply_takes_to_the_producer_does_not_count_nor_does_a_wait_beyond_the_first_poll()
+    {
+        let quick = after([(true, 2); 64]);
+        quick.polled(0, true, Duration::from_micros(300));
+        quick.handled(0, Duration::from_secs(1));
+        assert!(quick.expects(0));
     }
 }
