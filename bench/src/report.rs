@@ -84,11 +84,10 @@ impl<'a> Page<'a> {
             "# Measured\n\n\
              Written by `make bench`; [how it measures](../../bench/README.md). Brokers of real \
              Apache Kafka, or whatever stands between, run on the same machine as requester and \
-             replier: {}. Contenders take turns in {} rounds. Absolute figures are medians, and \
-             hold for this machine at that time only; ratios are taken within a round, with the \
-             least and the most of them beside.\n\n",
+             replier: {}. Contenders take turns, in rounds. Absolute figures are medians, and hold for \
+             this machine at that time only; ratios are taken within a round, with the least and \
+             the most of them beside.\n\n",
             machines.join("; and "),
-            self.results.rounds(),
         )
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Page;
-use crate::cases::{Case, Quantity};
+use crate::cases::{Case, Measurement, Quantity};
 use crate::ratios::{Spread, ratio, values};
 
 impl Page<'_> {
@@ -27,8 +27,8 @@ impl Page<'_> {
 
     pub(super) fn table(&self, case: Case) -> String {
         let titles = Quantity::ALL.map(Quantity::title);
-        let mut text = format!("### {}\n\n| | {} |\n", case.load(), titles.join(" | "));
-        let _ = writeln!(text, "|---{}|", "|---:".repeat(titles.len()));
+        let mut text = format!("### {}\n\n| | {} | rounds |\n", case.load(), titles.join(" | "));
+        let _ = writeln!(text, "|---{}|", "|---:".repeat(titles.len() + 1));
         let measurements = &self.results.measurements;
         let took_part = |who| measurements.iter().any(|m| m.contender == who && m.case == case);
         for &contender in self.contenders.iter().filter(|who| took_part(**who)) {
@@ -38,7 +38,9 @@ impl Page<'_> {
                 shown(value, ratio.filter(|_| contender != self.against && quantity.judges()))
             };
             let cells = Quantity::ALL.map(cell).join(" | ");
-            let _ = writeln!(text, "| {} | {cells} |", contender.name());
+            let is_of = |m: &&Measurement| m.contender == contender && m.case == case;
+            let rounds = measurements.iter().filter(is_of).count();
+            let _ = writeln!(text, "| {} | {cells} | {rounds} |", contender.name());
         }
         text.push('\n');
         text
