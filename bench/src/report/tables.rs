@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Page;
-use crate::cases::{Case, Measurement, Quantity};
+use crate::cases::{Case, Quantity};
 use crate::ratios::{Spread, ratio, values};
 
 impl Page<'_> {
@@ -30,17 +30,16 @@ impl Page<'_> {
         let mut text = format!("### {}\n\n| | {} | rounds |\n", case.load(), titles.join(" | "));
         let _ = writeln!(text, "|---{}|", "|---:".repeat(titles.len() + 1));
         let measurements = &self.results.measurements;
-        let took_part = |who| measurements.iter().any(|m| m.contender == who && m.case == case);
-        for &contender in self.contenders.iter().filter(|who| took_part(**who)) {
+        let rounds =
+            |who| measurements.iter().filter(|m| m.contender == who && m.case == case).count();
+        for &contender in self.contenders.iter().filter(|who| rounds(**who) > 0) {
             let cell = |quantity: Quantity| {
                 let value = values(measurements, contender, case, quantity);
                 let ratio = ratio(measurements, contender, &[self.against], case, quantity);
                 shown(value, ratio.filter(|_| contender != self.against && quantity.judges()))
             };
             let cells = Quantity::ALL.map(cell).join(" | ");
-            let is_of = |m: &&Measurement| m.contender == contender && m.case == case;
-            let rounds = measurements.iter().filter(is_of).count();
-            let _ = writeln!(text, "| {} | {cells} | {rounds} |", contender.name());
+            let _ = writeln!(text, "| {} | {cells} | {} |", contender.name(), rounds(contender));
         }
         text.push('\n');
         text
