@@ -6,7 +6,8 @@ use antiphon_common::wire::ReplyHeaders;
 use antiphon_common::{Code, Envelope, EnvelopeFault, Integrity};
 use bytes::Bytes;
 use prometheus::IntCounter;
-use rdkafka::message::Message;
+
+use crate::received::Received;
 
 /// Drops replies that are not signed, where they must be, and opens those that are sealed.
 #[derive(Debug, Clone)]
@@ -21,10 +22,10 @@ pub(crate) struct ReplyGuard {
 
 impl ReplyGuard {
     /// Whether a reply is genuine.
-    pub(crate) fn admits(&self, record: &impl Message, headers: &ReplyHeaders<'_>) -> bool {
+    pub(crate) fn admits(&self, record: &Received<'_>, headers: &ReplyHeaders<'_>) -> bool {
         let Some(integrity) = &self.integrity else { return true };
-        let (key, payload) = (record.key(), record.payload());
-        let checked = integrity.check_reply(headers, record.topic(), key, payload);
+        let checked =
+            integrity.check_reply(headers, record.topic, record.key, record.payload);
         if checked.is_err() {
             self.unverified.inc();
         }
@@ -35,16 +36,15 @@ impl ReplyGuard {
     /// buffer.
     pub(crate) fn open(
         &self,
-        record: &impl Message,
+        record: &Received<'_>,
         headers: &ReplyHeaders<'_>,
     ) -> Result<Bytes, EnvelopeFault> {
-        let (key, payload) = (record.key(), record.payload());
+        let Received { topic, key, payload, .. } = *record;
         let envelope = self.envelope.as_deref();
         if envelope.is_none() && headers.sealed().is_none() {
-            // Most replies: the name of their topic, say, is not read for nothing.
             return Ok(payload.map_or_else(Bytes::new, Bytes::copy_from_slice));
         }
-        match Envelope::open_reply(envelope, headers, record.topic(), key, payload) {
+        match Envelope::open_reply(envelope, headers, topic, key, payload) {
             Ok(Some(opened)) => Ok(opened),
             Ok(None) => Ok(payload.map_or_else(Bytes::new, Bytes::copy_from_slice)),
             // A replier that cannot open the request says so in headers, which nothing seals; and

@@ -25,6 +25,7 @@ mod deliveries;
 mod guard;
 mod producers;
 mod redeem;
+mod received;
 mod requester;
 mod routing;
 mod service;

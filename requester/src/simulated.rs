@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use crate::attempts::{RetryPolicy, may_pass};
 use crate::call::{Call, CallError, CallErrorKind, Entry, Failure, Name, Reply};
 use crate::deliveries::failure;
+use crate::received::Received;
 use crate::guard::ReplyGuard;
 use crate::routing::{Delivery, Inbox, Retiring};
 use crate::table::{Budget, Calls, Cancel, Done, Epoch};
@@ -145,7 +146,8 @@ impl Requester {
         let raw = raw(record);
         let read = ReplyHeaders::read(raw.iter().copied(), Caps::default());
         let Ok(mut headers) = read else { return };
-        let delivery = Delivery::of(&self.calls, record, &mut headers, false, &GUARD);
+        let received = Received::of(record, record.topic());
+        let delivery = Delivery::of(&self.calls, &received, &mut headers, false, &GUARD);
         if let Some(delivery) = delivery {
             delivery.deliver(&self.calls, self.calls.now());
         }

@@ -61,6 +61,15 @@ impl Headers {
         self.0.iter().find_map(|(name, _)| names::read_as(name))
     }
 
+    /// What is written of them. Names that are the protocol's own are left out: the last header of a name
+    /// counts, so they would replace what was written before them. Names that are not UTF-8 are left out
+    /// too: rdkafka's writer takes text only, and the calls that accept headers refuse other names before
+    /// this point.
+    pub(super) fn written(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let own = self.iter().filter(|(name, _)| names::read_as(name).is_none());
+        own.filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, &value[..])))
+    }
+
     /// Adds what a signature covers: all of them, in their order.
     pub(super) fn sign_into(&self, message: &mut Canonical) {
         for (name, value) in &self.0 {

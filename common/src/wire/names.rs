@@ -56,11 +56,15 @@ pub const CLAIM: &str = "antiphon-claim";
 pub const SIGNATURE: &str = "antiphon-signature";
 /// Both ways: the payload is sealed; `1.<key id>`. See [`Envelope`](crate::Envelope).
 pub const SEALED: &str = "antiphon-sealed";
+/// Request: its reply may share a record with others. Present or absent.
+pub const ACCEPT_PACKED: &str = "antiphon-accept-packed";
+/// In a reply topic: the record is no reply, but has several in its payload. Present or absent.
+pub const PACKED: &str = "antiphon-packed";
 /// Both ways: the media type of the payload.
 pub const CONTENT_TYPE: &str = "content-type";
 
 /// Names that belong to the protocol, here or at a peer; they are not handed to applications.
-pub(crate) const PROTOCOL: [&str; 25] = [
+pub(crate) const PROTOCOL: [&str; 27] = [
     CORRELATION_ID,
     REPLY_TOPIC,
     REPLY_PARTITION,
@@ -85,6 +89,8 @@ pub(crate) const PROTOCOL: [&str; 25] = [
     CLAIM,
     SIGNATURE,
     SEALED,
+    ACCEPT_PACKED,
+    PACKED,
     CONTENT_TYPE,
 ];
 

@@ -3,7 +3,7 @@
 use rdkafka::message::OwnedHeaders;
 
 use super::caps::Meter;
-use super::request::{decimal, non_empty, put, put_application};
+use super::request::{decimal, non_empty, put};
 use super::{Caps, HeaderFault, Headers, names};
 use crate::integrity::Canonical;
 use crate::payloads::PayloadId;
@@ -20,6 +20,7 @@ pub struct ReplyHeaders<'a> {
     content_type: Option<&'a [u8]>,
     signature: Option<&'a [u8]>,
     sealed: Option<&'a [u8]>,
+    packed: bool,
     end: bool,
     application: Headers,
 }
@@ -58,6 +59,7 @@ impl<'a> ReplyHeaders<'a> {
                 () if is(names::SIGNATURE) => read.signature = value,
                 () if is(names::SEALED) => read.sealed = value,
                 () if is(names::END) => read.end = true,
+                () if is(names::PACKED) => read.packed = true,
                 () if names::PROTOCOL.into_iter().any(is) => {}
                 () => read.application.push_wire(name, value),
             }
@@ -71,6 +73,12 @@ impl<'a> ReplyHeaders<'a> {
     /// If the header is missing or empty.
     pub fn correlation_id(&self) -> Result<&'a [u8], HeaderFault> {
         non_empty(self.correlation_id, names::CORRELATION_ID)
+    }
+
+    /// Whether the record is no reply, but has several in its payload.
+    #[must_use]
+    pub fn is_packed(&self) -> bool {
+        self.packed
     }
 
     /// The place of the reply in a stream; `None` for a reply that is the only one.
@@ -169,25 +177,31 @@ impl ReplyHeadersOut<'_> {
     /// Writes the header block. A good reply has no status header.
     #[must_use]
     pub fn write(&self) -> OwnedHeaders {
-        let mut block = OwnedHeaders::new_with_capacity(5 + self.application.len());
-        block = put(block, names::CORRELATION_ID, self.correlation_id);
+        let mut block = Some(OwnedHeaders::new_with_capacity(5 + self.application.len()));
+        self.each(|name, value| block = block.take().map(|block| put(block, name, value)));
+        block.unwrap_or_default()
+    }
+
+    /// Hands out the headers, in their order.
+    pub(super) fn each(&self, mut put: impl FnMut(&str, &[u8])) {
+        put(names::CORRELATION_ID, self.correlation_id);
         if let Some(status) = self.status {
-            block = put(block, names::STATUS, status.code().name().as_bytes());
-            block = put(block, names::ERROR, status.message().as_bytes());
+            put(names::STATUS, status.code().name().as_bytes());
+            put(names::ERROR, status.message().as_bytes());
         }
         if let Some(content_type) = self.content_type {
-            block = put(block, names::CONTENT_TYPE, content_type.as_bytes());
+            put(names::CONTENT_TYPE, content_type.as_bytes());
         }
         if let Some(position) = self.position {
-            block = put(block, names::SEQ, position.seq.to_string().as_bytes());
+            put(names::SEQ, position.seq.to_string().as_bytes());
             if position.end {
-                block = put(block, names::END, b"1");
+                put(names::END, b"1");
             }
         }
         if let Some(claim) = self.claim {
-            block = put(block, names::CLAIM, claim.to_string().as_bytes());
+            put(names::CLAIM, claim.to_string().as_bytes());
         }
-        put_application(block, self.application)
+        self.application.written().for_each(|(name, value)| put(name, value));
     }
 }
 

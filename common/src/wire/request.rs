@@ -29,6 +29,7 @@ pub struct RequestHeaders<'a> {
     sealed: Option<&'a [u8]>,
     cancellable: bool,
     cancel: bool,
+    accepts_packed: bool,
     application: Headers,
 }
 
@@ -68,6 +69,10 @@ impl<'a> RequestHeaders<'a> {
                 }
                 () if is(names::CANCEL) => {
                     read.cancel = true;
+                    continue;
+                }
+                () if is(names::ACCEPT_PACKED) => {
+                    read.accepts_packed = true;
                     continue;
                 }
                 () if names::PROTOCOL.into_iter().any(is) => continue,
@@ -185,6 +190,12 @@ impl<'a> RequestHeaders<'a> {
         self.cancel
     }
 
+    /// Whether its reply may share a record with others.
+    #[must_use]
+    pub fn accepts_packed(&self) -> bool {
+        self.accepts_packed
+    }
+
     /// The signature, as it came.
     pub(crate) fn signature(&self) -> Option<&'a [u8]> {
         self.signature
@@ -268,6 +279,8 @@ pub struct RequestHeadersOut<'a> {
     pub claim: Option<PayloadId>,
     /// Whether a cancel record may follow.
     pub cancellable: bool,
+    /// Whether the reply may share a record with others.
+    pub accepts_packed: bool,
     /// The application's own headers.
     pub application: &'a Headers,
 }
@@ -314,6 +327,9 @@ impl RequestHeadersOut<'_> {
         if self.cancellable {
             block = put(block, names::CANCELLABLE, b"1");
         }
+        if self.accepts_packed {
+            block = put(block, names::ACCEPT_PACKED, b"1");
+        }
         put_application(block, self.application)
     }
 }
@@ -329,16 +345,8 @@ pub(super) fn put(block: OwnedHeaders, key: &str, value: &[u8]) -> OwnedHeaders 
     block.insert(Header { key, value: Some(value) })
 }
 
-/// Names that are the protocol's own are left out: the last header of a name counts, so they would
-/// replace what was written before them. Names that are not UTF-8 are left out too: rdkafka's
-/// writer takes text only, and the calls that accept headers refuse other names before this point.
-pub(super) fn put_application(mut block: OwnedHeaders, headers: &Headers) -> OwnedHeaders {
-    for (name, value) in headers.iter().filter(|(name, _)| names::read_as(name).is_none()) {
-        if let Ok(name) = std::str::from_utf8(name) {
-            block = put(block, name, value);
-        }
-    }
-    block
+fn put_application(block: OwnedHeaders, headers: &Headers) -> OwnedHeaders {
+    headers.written().fold(block, |block, (name, value)| put(block, name, value))
 }
 
 pub(super) fn non_empty<'a>(

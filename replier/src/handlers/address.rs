@@ -84,6 +84,7 @@ impl ReplyAddress {
                 topic: Arc::from(self.reply_topic.as_str()),
                 partition: self.partition,
                 protection: None,
+                packs: false,
             },
             correlation_id: self.correlation_id.clone(),
             key: self.key.clone(),

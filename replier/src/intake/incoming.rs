@@ -39,6 +39,8 @@ pub(crate) struct ReplyTo {
     pub(crate) partition: Option<i32>,
     /// Seals and signs the reply; `None` if neither is to be done.
     pub(crate) protection: Option<Arc<Protection>>,
+    /// The reply may share a record with others.
+    pub(crate) packs: bool,
 }
 
 /// A record that cannot even be answered. It is counted, and kept as a dead letter or passed over.
@@ -196,7 +198,8 @@ impl RecordReader {
             let correlation_id = correlation_id(headers)?;
             let topic = self.reply_topic(&place.topic, headers)?;
             let partition = headers.reply_partition().map_err(Rejected::ReplyHeaders)?;
-            (correlation_id, Some(ReplyTo { topic, partition, protection }))
+            let packs = headers.accepts_packed();
+            (correlation_id, Some(ReplyTo { topic, partition, protection, packs }))
         };
         let deadline = headers.deadline_unix_millis();
         let fault = deadline.err().or(endpoint.err());

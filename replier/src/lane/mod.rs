@@ -172,6 +172,7 @@ impl Lane {
         }
         // When the one before had ended, if that has just been read.
         let mut now = None;
+        let burst = (by == By::Lane).then(|| self.service.replies.burst());
         loop {
             // In a statement of its own, so that the lock is free when the request is started.
             let next = self.lock().next();
@@ -195,6 +196,7 @@ impl Lane {
                 lane.service.quick.poll(endpoint, &mut first, work.as_mut(), cx)
             }));
         }
+        drop(burst);
         STARTING.set(false);
     }
 

@@ -408,6 +408,7 @@ pub(crate) mod tests {
             topic: "t.replies".into(),
             partition: None,
             protection: None,
+            packs: false,
         };
         let job = Job { reply_to: Some(reply_to), ..Job::default() };
         let incoming = Incoming {

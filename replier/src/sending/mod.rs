@@ -1,5 +1,6 @@
 //! The records that requests lead to, on their way out.
 
+pub(crate) mod burst;
 pub(crate) mod duty;
 pub(crate) mod outgoing;
 pub(crate) mod protection;

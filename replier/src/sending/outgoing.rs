@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use antiphon_common::wire::{Headers, ReplyHeadersOut, StreamPosition};
+use antiphon_common::wire::{Headers, Pack, ReplyHeadersOut, StreamPosition};
 use antiphon_common::{Code, Deadline, Status};
 use bytes::Bytes;
 use rdkafka::error::RDKafkaErrorCode;
@@ -11,6 +11,9 @@ use rdkafka::message::OwnedHeaders;
 use crate::handlers::context::RawReply;
 use crate::intake::incoming::ReplyTo;
 use crate::sending::duty::Duty;
+
+/// A reply with a larger payload has a record of its own.
+const SMALL: usize = 4 * 1024;
 
 /// The records that a request leads to, and the duty that goes with the last of them. Each is sent
 /// when the one before is acknowledged; in a transaction they are all sent at once.
@@ -23,6 +26,8 @@ pub(crate) struct Outgoing {
     pub(crate) duty: Duty,
     /// Whether the topic of its record was looked up because the partition was not known.
     pub(crate) lookup: Lookup,
+    /// Replies that share its record.
+    pub(crate) others: Vec<Box<Outgoing>>,
 }
 
 /// A record that is not a reply: a dead letter, say.
@@ -93,7 +98,7 @@ impl Outgoing {
     /// The records of a request: those before the reply (last first), and the reply. In a box, for
     /// the producer to hand back.
     pub(crate) fn new(before: Vec<Forward>, reply: Option<Reply>, duty: Duty) -> Box<Self> {
-        Box::new(Self { before, reply, duty, lookup: Lookup::NotNeeded })
+        Box::new(Self { before, reply, duty, lookup: Lookup::NotNeeded, others: Vec::new() })
     }
 
     /// The record to send next; `None` if there is none, and the duty is done.
@@ -112,7 +117,7 @@ impl Outgoing {
     pub(crate) fn destinations(&self) -> Vec<(ReplyTo, bool)> {
         let before = self.before.iter().rev().map(|forward| {
             let topic = Arc::clone(&forward.topic);
-            (ReplyTo { topic, partition: forward.partition, protection: None }, false)
+            (ReplyTo { topic, partition: forward.partition, protection: None, packs: false }, false)
         });
         let reply = self.reply.iter().map(|reply| (reply.to.reply_to.clone(), true));
         before.chain(reply).collect()
@@ -125,6 +130,21 @@ impl Outgoing {
             self.reply = None;
         }
         self.before.is_empty() && self.reply.is_none()
+    }
+
+    /// Where a reply goes that may share its record, and how many bytes it has; `None` if it may not.
+    pub(super) fn packs(&self) -> Option<(&Arc<str>, i32, usize)> {
+        let reply = self.reply.as_ref().filter(|_| self.before.is_empty())?;
+        let to = &reply.to.reply_to;
+        let bytes = reply.payload_len();
+        (to.packs && bytes <= SMALL).then_some((&to.topic, to.partition?, bytes))
+    }
+
+    /// Writes the reply behind others.
+    pub(super) fn pack_into(&self, pack: &mut Pack) {
+        if let Some(reply) = &self.reply {
+            reply.pack_into(pack);
+        }
     }
 
     /// Whether the record to send next is the reply.
@@ -166,7 +186,7 @@ impl Forward {
 
 impl Reply {
     pub(crate) fn record(&self) -> Record {
-        let ReplyTo { topic, partition, protection } = &self.to.reply_to;
+        let ReplyTo { topic, partition, protection, .. } = &self.to.reply_to;
         let (key, mut payload) = (self.to.key.clone(), (!self.is_bare()).then(|| self.payload()));
         let mut headers = self.headers();
         if let Some(protection) = protection {
@@ -175,21 +195,36 @@ impl Reply {
         Record { topic: Arc::clone(topic), partition: *partition, key, payload, headers }
     }
 
+    fn pack_into(&self, pack: &mut Pack) {
+        if self.to.reply_to.protection.is_some() {
+            let record = self.record();
+            pack.push_written(&record.headers, record.key.as_deref(), record.payload.as_deref());
+            return;
+        }
+        let key = self.to.key.as_deref();
+        let payload = self.payload();
+        let payload = (!self.is_bare()).then_some(&payload[..]);
+        self.with_headers(|headers| pack.push(headers, key, payload));
+    }
+
     fn headers(&self) -> OwnedHeaders {
+        self.with_headers(|headers| headers.write())
+    }
+
+    fn with_headers<T>(&self, with: impl FnOnce(&ReplyHeadersOut<'_>) -> T) -> T {
         let none = Headers::new();
         let (status, claim, content_type, application) = match &self.answer {
             Ok(reply) => (None, reply.claim, reply.content_type.as_deref(), &reply.headers),
             Err(status) => (Some(status), None, None, &none),
         };
-        ReplyHeadersOut {
+        with(&ReplyHeadersOut {
             correlation_id: &self.to.correlation_id,
             status,
             content_type,
             position: self.position,
             claim,
             application,
-        }
-        .write()
+        })
     }
 
     fn payload(&self) -> Bytes {
@@ -258,7 +293,7 @@ mod tests {
         let taken = tracker.take(0).expect("new");
         let stream = Streamed::new(taken, CancellationToken::new());
         let to = Recipient {
-            reply_to: ReplyTo { topic: "t.replies".into(), partition: None, protection: None },
+            reply_to: ReplyTo { topic: "t.replies".into(), partition: None, protection: None, packs: false },
             correlation_id: "id".into(),
             key: None,
             deadline: Deadline::after(Duration::from_secs(60)),

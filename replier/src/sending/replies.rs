@@ -9,12 +9,14 @@ use antiphon_common::blocking::on_own_thread;
 use antiphon_common::config::KafkaSettings;
 use antiphon_common::kafka::{LogGate, Observer, PacedProducer};
 use antiphon_common::metrics::ReplierMetrics;
+use antiphon_common::wire::Pack;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext};
 use tokio::sync::mpsc;
 
+use crate::sending::burst;
 use crate::sending::outgoing::{Lookup, Outgoing, Remedy, Reply};
 
 /// How long a reply that was not taken waits before it is sent again.
@@ -52,6 +54,17 @@ struct Written {
     all: HashSet<Arc<str>>,
     /// The last one: most replies go where the one before went, and need not be looked up.
     last: Option<Arc<str>>,
+}
+
+/// Gathers replies while it lives.
+pub(crate) struct Burst<'r>(Option<&'r Replies>);
+
+impl Drop for Burst<'_> {
+    fn drop(&mut self) {
+        if let Some(replies) = self.0 {
+            burst::end(|group| replies.send_together(group));
+        }
+    }
 }
 
 /// Its length is bounded by `max_outstanding`: all that is in it is outstanding.
@@ -119,7 +132,36 @@ impl Replies {
     /// Sends the records of a request, one after the other.
     pub(crate) fn send(&self, mut outgoing: Box<Outgoing>) {
         outgoing.limit(self.max_bytes);
-        self.produce(outgoing);
+        burst::add(self.own(), outgoing, |replies| self.send_together(replies));
+    }
+
+    /// Until what is returned is dropped, replies that this thread sends may share records.
+    pub(crate) fn burst(&self) -> Burst<'_> {
+        Burst(burst::begin(self.own()).then_some(self))
+    }
+
+    /// Tells it from other senders.
+    fn own(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// In one record.
+    fn send_together(&self, mut replies: Vec<Box<Outgoing>>) {
+        let Some(mut first) = replies.pop() else { return };
+        if replies.is_empty() {
+            return self.produce(first);
+        }
+        let mut pack = Pack::default();
+        first.pack_into(&mut pack);
+        replies.iter().for_each(|reply| reply.pack_into(&mut pack));
+        let Some((topic, partition, _)) = first.packs() else { return self.produce(first) };
+        let topic = Arc::clone(topic);
+        first.others = replies;
+        let record = BaseRecord::<[u8], [u8], _>::with_opaque_to(&topic, first)
+            .headers(Pack::headers())
+            .partition(partition)
+            .payload(pack.bytes());
+        self.hand_over(record);
     }
 
     /// Looks up the topics of replies whose partition is not known: it may just have been added,
@@ -149,6 +191,10 @@ impl Replies {
         record.payload = sent.payload.as_deref();
         record.key = sent.key.as_deref();
         record.partition = sent.partition;
+        self.hand_over(record);
+    }
+
+    fn hand_over(&self, record: BaseRecord<'_, [u8], [u8], Box<Outgoing>>) {
         let acknowledgements = self.producer.context();
         let under_way = acknowledgements.metrics.outstanding.get();
         let under_way = usize::try_from(under_way).unwrap_or_default();
@@ -293,6 +339,14 @@ impl ProducerContext for Acknowledgements {
     type DeliveryOpaque = Box<Outgoing>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, outgoing: Box<Outgoing>) {
+        let mut outgoing = outgoing;
+        for other in std::mem::take(&mut outgoing.others) {
+            match result {
+                Ok(_) => self.acknowledged(other),
+                // It may well be that another of them is the cause.
+                Err(_) => self.send_again(other),
+            }
+        }
         match result {
             Ok(_) => self.acknowledged(outgoing),
             Err((error, _)) => self.failed(error, outgoing),

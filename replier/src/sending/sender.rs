@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::sending::outgoing::Outgoing;
-use crate::sending::replies::Replies;
+use crate::sending::replies::{Burst, Replies};
 use crate::sending::transactions::Queue;
 
 /// Sends the records of requests.
@@ -16,6 +16,14 @@ pub(crate) enum Sender {
 }
 
 impl Sender {
+    /// As that of the replies.
+    pub(crate) fn burst(&self) -> Option<Burst<'_>> {
+        match self {
+            Self::Plain(replies) => Some(replies.burst()),
+            Self::Transactional(_) => None,
+        }
+    }
+
     /// Sends the records of a request.
     pub(crate) fn send(&self, outgoing: Box<Outgoing>) {
         match self {

@@ -102,6 +102,7 @@ impl Session {
             idempotency_key: options.idempotency_key.as_deref(),
             claim: question.claim,
             cancellable: options.cancellable,
+            accepts_packed: matches!(answers, Answers::Anywhere),
             application: &options.headers,
         };
         #[expect(

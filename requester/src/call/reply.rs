@@ -3,7 +3,8 @@
 use antiphon_common::wire::{Headers, ReplyHeaders};
 use antiphon_common::{Codec, CodecError, Request};
 use bytes::Bytes;
-use rdkafka::message::Message;
+
+use crate::received::Received;
 
 /// A good reply.
 #[derive(Debug, Clone)]
@@ -26,16 +27,16 @@ pub struct Reply {
 impl Reply {
     /// Copies out of a record, whose payload has been copied already.
     pub(crate) fn of(
-        record: &impl Message,
+        record: &Received<'_>,
         headers: &mut ReplyHeaders<'_>,
         payload: Bytes,
     ) -> Self {
         Self {
             payload,
-            key: record.key().map(Bytes::copy_from_slice),
+            key: record.key.map(Bytes::copy_from_slice),
             headers: headers.take_application(),
-            partition: record.partition(),
-            offset: record.offset(),
+            partition: record.partition,
+            offset: record.offset,
             claim: headers.claim().map(Bytes::copy_from_slice),
         }
     }

@@ -3,10 +3,10 @@
 use antiphon_common::payloads::PayloadStoreError;
 use antiphon_common::wire::ReplyHeaders;
 use antiphon_common::{Code, CorrelationId, Status};
-use rdkafka::message::Message;
 
 use crate::call::{CallErrorKind, Failure, Reply};
 use crate::guard::ReplyGuard;
+use crate::received::Received;
 use crate::table::{Answered, Calls, Ended, Moment, Piece};
 
 /// A reply and the call that it is for.
@@ -23,7 +23,7 @@ impl Delivery {
     /// instance are believed, and what is in them.
     pub(crate) fn of(
         calls: &Calls,
-        record: &impl Message,
+        record: &Received<'_>,
         headers: &mut ReplyHeaders<'_>,
         redeems: bool,
         guard: &ReplyGuard,
@@ -76,7 +76,7 @@ fn one(piece: Piece) -> Box<Ended> {
 /// Copies out of the record: it belongs to a fetch buffer, which must not outlive this poll. In a
 /// box, as whoever waits is told.
 fn ended(
-    record: &impl Message,
+    record: &Received<'_>,
     headers: &mut ReplyHeaders<'_>,
     guard: &ReplyGuard,
     redeems: bool,

@@ -6,7 +6,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use antiphon_common::kafka::{Holes, Observer, Suspect};
-use antiphon_common::wire::{Caps, HeaderFault, ReplyHeaders};
+use antiphon_common::wire::{Caps, HeaderFault, Packed, ReplyHeaders};
 use antiphon_native::allowed::may_read_topic;
 use prometheus::IntGauge;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -19,6 +19,7 @@ use super::lease::Moved;
 use super::reply_partitions::ReplyPartitions;
 use super::retiring::Retiring;
 use crate::guard::ReplyGuard;
+use crate::received::Received;
 use crate::table::Calls;
 
 /// How many replies are taken before their callers are woken. Callers that wake together send
@@ -107,7 +108,7 @@ impl Reader {
                 None => break,
                 Some(Ok(record)) => {
                     note(&mut read, &record);
-                    batch.extend(self.take(&record));
+                    left = left.saturating_sub(self.take(&record, &mut batch));
                 }
                 // It joins no group, so what it may not do with one does not matter.
                 Some(Err(error)) if is_about_group(&error) => {
@@ -119,7 +120,7 @@ impl Reader {
                     self.partitions.observer().warn("cannot read replies", &error);
                 }
             }
-            (wait, left) = (Duration::ZERO, left - 1);
+            (wait, left) = (Duration::ZERO, left.saturating_sub(1));
         }
         if !read.is_empty() {
             self.inbox.read_up_to(read.drain(..));
@@ -133,21 +134,42 @@ impl Reader {
         left == 0
     }
 
-    /// The call that a record is for, and what it says; `None` if it is for none.
-    fn take(&self, record: &BorrowedMessage<'_>) -> Option<Delivery> {
+    /// Adds the calls that a record is for, and what it says. Returns how many replies it has beside one.
+    fn take(&self, record: &BorrowedMessage<'_>, batch: &mut Vec<Delivery>) -> usize {
         let headers = antiphon_native::headers(record)
             .map_err(|_| HeaderFault::Malformed)
             .and_then(|raw| ReplyHeaders::read(raw, Caps::default()));
-        let metrics = self.calls.metrics();
-        let mut headers = match headers {
-            Ok(headers) => headers,
-            Err(fault) => {
-                metrics.malformed_replies.inc();
-                self.partitions.observer().warn("skipped a record in the reply topic", &fault);
-                return None;
+        let Some(mut headers) = self.well_formed(headers) else { return 0 };
+        let record = Received::of(record, self.inbox.topic());
+        if !headers.is_packed() {
+            batch.extend(self.delivery(&record, &mut headers));
+            return 0;
+        }
+        let mut count = 0_usize;
+        for reply in Packed::read(record.payload.unwrap_or_default()) {
+            count += 1;
+            let headers = reply.and_then(|reply| {
+                Ok((reply, ReplyHeaders::read(reply.headers(), Caps::default())?))
+            });
+            if let Some((reply, mut headers)) = self.well_formed(headers) {
+                batch.extend(self.delivery(&record.packed(&reply), &mut headers));
             }
+        }
+        count.saturating_sub(1)
+    }
+
+    /// The call that a reply is for; `None` if it is for none.
+    fn delivery(&self, reply: &Received<'_>, headers: &mut ReplyHeaders<'_>) -> Option<Delivery> {
+        Delivery::of(&self.calls, reply, headers, self.redeems, &self.guard)
+    }
+
+    /// Counts what cannot be read.
+    fn well_formed<T>(&self, read: Result<T, HeaderFault>) -> Option<T> {
+        let note = |fault: &HeaderFault| {
+            self.calls.metrics().malformed_replies.inc();
+            self.partitions.observer().warn("skipped a record in the reply topic", fault);
         };
-        Delivery::of(&self.calls, record, &mut headers, self.redeems, &self.guard)
+        read.inspect_err(note).ok()
     }
 
     /// Follows the lease and the growth of the topic. May wait for brokers.

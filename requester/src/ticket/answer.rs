@@ -3,10 +3,11 @@
 use antiphon_common::wire::{Caps, ReplyHeaders};
 use antiphon_common::{Code, CorrelationId, EnvelopeFault, Status};
 use bytes::Bytes;
-use rdkafka::message::BorrowedMessage;
+use rdkafka::message::{BorrowedMessage, Message as _};
 
 use crate::call::{CallErrorKind, Failure, Reply};
 use crate::guard::ReplyGuard;
+use crate::received::Received;
 
 /// What a kept answer costs beside its bytes.
 const OVERHEAD: usize = 256;
@@ -32,6 +33,7 @@ impl Answer {
     ) -> Option<(CorrelationId, Self)> {
         let headers = antiphon_native::headers(record).ok()?;
         let mut headers = ReplyHeaders::read(headers, Caps::default()).ok()?;
+        let record = &Received::of(record, record.topic());
         if !guard.admits(record, &headers) {
             return None;
         }
