@@ -14,6 +14,9 @@ use rdkafka::producer::{DeliveryResult, ProducerContext};
 use crate::call::{CallErrorKind, Failure};
 use crate::table::{Calls, Position};
 
+/// The opaque value of a record with several requests.
+pub(crate) const PACKED: usize = usize::MAX - 1;
+
 /// The context of a request producer. A record's opaque value is the call's key, so that a report
 /// allocates nothing. The producer of plain calls reports failures only
 /// (`delivery.report.only.error`).

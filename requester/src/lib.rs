@@ -23,6 +23,7 @@ mod call;
 mod claim_check;
 mod deliveries;
 mod guard;
+mod packing;
 mod producers;
 mod redeem;
 mod received;

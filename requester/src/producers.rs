@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use antiphon_common::config::KafkaSettings;
 use antiphon_common::kafka::PacedProducer;
-use antiphon_common::wire::cancel_headers;
+use antiphon_common::wire::{Pack, cancel_headers};
 use antiphon_common::{CorrelationId, Integrity};
 use rdkafka::error::KafkaResult;
 use rdkafka::producer::{BaseRecord, PurgeConfig};
+use tokio::runtime::Handle;
 
 use crate::call::Name;
-use crate::deliveries::Deliveries;
+use crate::deliveries::{Deliveries, PACKED};
+use crate::packing::{Full, Packing};
 
 type RequestProducer = PacedProducer<Deliveries>;
 
@@ -30,6 +32,7 @@ pub(crate) struct Producers {
     /// Signs cancel records.
     integrity: Option<Arc<Integrity>>,
     acknowledged: Mutex<Option<Arc<RequestProducer>>>,
+    packing: Packing,
 }
 
 impl Producers {
@@ -51,6 +54,7 @@ impl Producers {
             calls,
             integrity,
             acknowledged: Mutex::new(None),
+            packing: Packing::default(),
         }))
     }
 
@@ -67,6 +71,41 @@ impl Producers {
             self.calls.send(record, under_way)
         };
         sent.map_err(|(error, _)| error)
+    }
+
+    /// Gathers a request with others that are made at about the same time, on the current runtime.
+    pub(crate) fn gather(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        topic: &Name,
+        write: impl FnOnce(&mut Pack),
+    ) {
+        let added = self.packing.add(topic, write);
+        if let Some(full) = added.full {
+            self.send_packed(&full);
+        } 
+        if added.is_first {
+            let producers = Arc::clone(self);
+            runtime.spawn(async move {
+                tokio::task::yield_now().await;
+                if let Some(full) = producers.packing.take() {
+                    producers.send_packed(&full);
+                }
+            });
+        }
+    }
+
+    fn send_packed(&self, full: &Full) {
+        let record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&full.topic, PACKED)
+            .headers(Pack::headers())
+            .payload(full.pack.bytes());
+        if let Err((error, _)) = self.calls.send(record, self.under_way()) {
+            tracing::error!(%error, "pack");
+        }
+    }
+
+    pub(crate) fn is_busy(&self) -> bool {
+        self.under_way() >= 32
     }
 
     /// Sends the record that cancels a request. It is a kindness to the replier, so if it cannot

@@ -7,6 +7,7 @@
 use super::HeaderFault;
 use super::names;
 use super::reply::ReplyHeadersOut;
+use super::request::RequestHeadersOut;
 use rdkafka::message::{Header, Headers as _, OwnedHeaders};
 
 /// The most replies that are read out of one record.
@@ -51,6 +52,16 @@ impl Pack {
         payload: Option<&[u8]>,
     ) {
         self.entry(key, payload, |pack| {
+            headers.each(|name, value| {
+                pack.part(Some(name.as_bytes()));
+                pack.part(Some(value));
+            });
+        });
+    }
+
+    /// Adds a request.
+    pub fn push_request(&mut self, headers: &RequestHeadersOut<'_>, payload: &[u8]) {
+        self.entry(None, Some(payload), |pack| {
             headers.each(|name, value| {
                 pack.part(Some(name.as_bytes()));
                 pack.part(Some(value));

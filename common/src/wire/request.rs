@@ -30,6 +30,7 @@ pub struct RequestHeaders<'a> {
     cancellable: bool,
     cancel: bool,
     accepts_packed: bool,
+    packed: bool,
     application: Headers,
 }
 
@@ -69,6 +70,10 @@ impl<'a> RequestHeaders<'a> {
                 }
                 () if is(names::CANCEL) => {
                     read.cancel = true;
+                    continue;
+                }
+                () if is(names::PACKED) => {
+                    read.packed = true;
                     continue;
                 }
                 () if is(names::ACCEPT_PACKED) => {
@@ -190,6 +195,12 @@ impl<'a> RequestHeaders<'a> {
         self.cancel
     }
 
+    /// Whether the record is no request, but has several in its payload.
+    #[must_use]
+    pub fn is_packed(&self) -> bool {
+        self.packed
+    }
+
     /// Whether its reply may share a record with others.
     #[must_use]
     pub fn accepts_packed(&self) -> bool {
@@ -297,40 +308,45 @@ impl RequestHeadersOut<'_> {
     /// Writes the header block.
     #[must_use]
     pub fn write(&self) -> OwnedHeaders {
-        let mut block = OwnedHeaders::new_with_capacity(10 + self.application.len());
-        let id = self.correlation_id.to_bytes();
-        block = put(block, names::CORRELATION_ID, &id);
+        let mut block = Some(OwnedHeaders::new_with_capacity(11 + self.application.len()));
+        self.each(|name, value| block = block.take().map(|block| put(block, name, value)));
+        block.unwrap_or_default()
+    }
+
+    /// Hands out the headers, in their order.
+    pub(super) fn each(&self, mut put: impl FnMut(&str, &[u8])) {
+        put(names::CORRELATION_ID, &self.correlation_id.to_bytes());
         if let Some(topic) = self.reply_topic {
-            block = put(block, names::REPLY_TOPIC, topic.as_bytes());
+            put(names::REPLY_TOPIC, topic.as_bytes());
         }
         if let Some(partition) = self.reply_partition {
-            block = put(block, names::REPLY_PARTITION, &partition.to_be_bytes());
+            put(names::REPLY_PARTITION, &partition.to_be_bytes());
         }
         if let Some(deadline) = self.deadline_ms {
-            block = put(block, names::DEADLINE, itoa::Buffer::new().format(deadline).as_bytes());
+            put(names::DEADLINE, itoa::Buffer::new().format(deadline).as_bytes());
         }
         if let Some(endpoint) = self.endpoint {
-            block = put(block, names::ENDPOINT, endpoint.as_bytes());
+            put(names::ENDPOINT, endpoint.as_bytes());
         }
         if let Some(content_type) = self.content_type {
-            block = put(block, names::CONTENT_TYPE, content_type.as_bytes());
+            put(names::CONTENT_TYPE, content_type.as_bytes());
         }
         if self.attempt > 1 {
-            block = put(block, names::ATTEMPT, self.attempt.to_string().as_bytes());
+            put(names::ATTEMPT, self.attempt.to_string().as_bytes());
         }
         if let Some(key) = self.idempotency_key {
-            block = put(block, names::IDEMPOTENCY_KEY, key);
+            put(names::IDEMPOTENCY_KEY, key);
         }
         if let Some(claim) = self.claim {
-            block = put(block, names::CLAIM, claim.to_string().as_bytes());
+            put(names::CLAIM, claim.to_string().as_bytes());
         }
         if self.cancellable {
-            block = put(block, names::CANCELLABLE, b"1");
+            put(names::CANCELLABLE, b"1");
         }
         if self.accepts_packed {
-            block = put(block, names::ACCEPT_PACKED, b"1");
+            put(names::ACCEPT_PACKED, b"1");
         }
-        put_application(block, self.application)
+        self.application.written().for_each(|(name, value)| put(name, value));
     }
 }
 
@@ -343,10 +359,6 @@ pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
 
 pub(super) fn put(block: OwnedHeaders, key: &str, value: &[u8]) -> OwnedHeaders {
     block.insert(Header { key, value: Some(value) })
-}
-
-fn put_application(block: OwnedHeaders, headers: &Headers) -> OwnedHeaders {
-    headers.written().fold(block, |block, (name, value)| put(block, name, value))
 }
 
 pub(super) fn non_empty<'a>(

@@ -11,9 +11,10 @@ use antiphon_common::Clocks;
 use antiphon_common::config::ReplierSettings;
 use antiphon_common::kafka::{Holes, Login};
 use antiphon_common::metrics::ReplierMetrics;
+use antiphon_common::wire::Packed;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::intake::assignment::Assignment;
@@ -24,7 +25,8 @@ use crate::intake::incoming::{Incoming, RecordReader, Rejected, correlation_id};
 use crate::intake::member::{self, Consumer, Member};
 use crate::intake::parked::Parked;
 use crate::intake::rights::Rights;
-use crate::intake::tracker::Tracker;
+use crate::intake::record::{PackedRecord, Record};
+use crate::intake::tracker::{Shared, Taken, Tracker};
 use crate::lane::Entrance;
 use crate::sending::transactions::Transactions;
 
@@ -141,9 +143,10 @@ impl Intake {
                     let Some(tracker) = tracker_of(&record, assignment, &mut last) else {
                         continue;
                     };
-                    if let Some(request) =
-                        take(&record, tracker, &mut self.reader, &clocks, assignment, &self.metrics)
-                    {
+                    let mut several = Vec::new();
+                    take_all(&record, tracker, &mut self.reader, &clocks, assignment, &self.metrics, &mut several);
+                    let single = if several.len() == 1 { several.pop() } else { batch.append(&mut several); None };
+                    if let Some(request) = single {
                         let early =
                             request.context.job().not_before.filter(|due| *due > Instant::now());
                         if early.is_some() || course.parked.holds(tracker.serial) {
@@ -329,26 +332,48 @@ fn tracker_of<'a>(
     last: &'a mut Option<Arc<Tracker>>,
 ) -> Option<&'a Arc<Tracker>> {
     let is_of = |tracker: &Arc<Tracker>| {
-        tracker.partition == record.partition()
+        tracker.partition == Record::partition(record)
             && tracker.topic.as_bytes() == antiphon_native::topic(record)
     };
     if assignment.has_changed() || !last.as_ref().is_some_and(is_of) {
-        *last = assignment.tracker(record.topic(), record.partition());
+        *last = assignment.tracker(rdkafka::Message::topic(record), Record::partition(record));
     }
     last.as_ref()
 }
 
 /// The request in a record; `None` if it is none, or not this replier's to answer. A record that
 /// cancels a request of its partition is done here, ahead of all that is queued.
-fn take(
+fn take_all(
     record: &BorrowedMessage<'_>,
     tracker: &Arc<Tracker>,
     reader: &mut RecordReader,
     clocks: &LazyCell<Clocks>,
     assignment: &Assignment,
     metrics: &ReplierMetrics,
+    batch: &mut Vec<Incoming>,
+) {
+    let Some(taken) = tracker.take(record.offset()) else { return };
+    if let Ok(headers) = reader.headers(record, &tracker.topic) && headers.is_packed() {
+        let shared = Shared::new(taken);
+        for request in Packed::read(record.payload().unwrap_or_default()) {
+            let Ok(request) = request else { continue };
+            let record = PackedRecord { record, request };
+            batch.extend(take(&record, tracker, reader, clocks, assignment, metrics, shared.part(tracker, record.offset())));
+        }
+        return;
+    }
+    batch.extend(take(record, tracker, reader, clocks, assignment, metrics, taken));
+}
+
+fn take(
+    record: &impl Record,
+    tracker: &Arc<Tracker>,
+    reader: &mut RecordReader,
+    clocks: &LazyCell<Clocks>,
+    assignment: &Assignment,
+    metrics: &ReplierMetrics,
+    mut taken: Taken,
 ) -> Option<Incoming> {
-    let mut taken = tracker.take(record.offset())?;
     let reject = |why: &Rejected| {
         metrics.rejected(why.reason()).inc();
         assignment.observer.warn("rejected a request", why);
@@ -380,6 +405,6 @@ fn take(
     if parsed.clocks_differ {
         metrics.clock_skew.inc();
     }
-    taken.weigh(record.payload_len());
+    taken.weigh(record.payload().unwrap_or_default().len());
     Some(parsed.taken(taken, &tracker.cancellations))
 }

@@ -1,6 +1,6 @@
 //! A record as it was read: what intake needs to know of it, with its headers as bytes.
 
-use antiphon_common::wire::RawHeader;
+use antiphon_common::wire::{PackedReply, RawHeader};
 use antiphon_native::MalformedHeaders;
 use rdkafka::message::{BorrowedMessage, Message, Timestamp};
 
@@ -19,6 +19,38 @@ pub(crate) trait Record {
     fn payload(&self) -> Option<&[u8]>;
     /// The headers in the order of the wire, or that the block cannot be parsed.
     fn headers(&self) -> Result<impl Iterator<Item = RawHeader<'_>>, MalformedHeaders>;
+}
+
+/// One of the requests that a record has in its payload.
+pub(crate) struct PackedRecord<'a, R> {
+    pub(crate) record: &'a R,
+    pub(crate) request: PackedReply<'a>,
+}
+
+impl<R: Record> Record for PackedRecord<'_, R> {
+    fn partition(&self) -> i32 {
+        self.record.partition()
+    }
+
+    fn offset(&self) -> i64 {
+        self.record.offset()
+    }
+
+    fn timestamp(&self) -> Timestamp {
+        self.record.timestamp()
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        self.request.key
+    }
+
+    fn payload(&self) -> Option<&[u8]> {
+        self.request.payload
+    }
+
+    fn headers(&self) -> Result<impl Iterator<Item = RawHeader<'_>>, MalformedHeaders> {
+        Ok(self.request.headers())
+    }
 }
 
 impl Record for BorrowedMessage<'_> {

@@ -76,11 +76,58 @@ pub(crate) struct Taken {
     blocks: bool,
     /// It is known whether another like it has run.
     looked_up: bool,
+    /// It is one of several requests of one record.
+    shared: Option<Arc<Shared>>,
     /// The right to run it, if others like it are told what it comes to.
     first: Option<Box<First>>,
 }
 
+/// A record with several requests: complete when all of them are.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    taken: Mutex<Option<Taken>>,
+    /// One was dropped that was not complete.
+    left: AtomicBool,
+}
+
+impl Shared {
+    /// Of a record that was taken in.
+    pub(crate) fn new(taken: Taken) -> Arc<Self> {
+        Arc::new(Self { taken: Mutex::new(Some(taken)), left: AtomicBool::new(false) })
+    }
+
+    /// Takes in one of its requests. Whoever reads them holds the record until the last one is.
+    pub(crate) fn part(self: &Arc<Self>, tracker: &Arc<Tracker>, offset: i64) -> Taken {
+        tracker.taken_of(offset, Some(Arc::clone(self)))
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let taken = self.taken.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(taken) = taken.filter(|_| !*self.left.get_mut()) {
+            taken.complete();
+        }
+    }
+}
+
 impl Tracker {
+    fn taken_of(self: &Arc<Self>, offset: i64, shared: Option<Arc<Shared>>) -> Taken {
+        self.outstanding.add();
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Taken {
+            tracker: Arc::clone(self),
+            offset,
+            at_work: false,
+            bytes: 0,
+            completed: false,
+            blocks: false,
+            looked_up: false,
+            shared,
+            first: None,
+        }
+    }
+
     pub(crate) fn new(topic: Arc<str>, partition: i32, outstanding: Arc<Outstanding>) -> Arc<Self> {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
@@ -140,6 +187,7 @@ impl Tracker {
                     completed: false,
                     blocks: false,
                     looked_up: false,
+                    shared: None,
                     first: None,
                 })
             }
@@ -333,8 +381,11 @@ impl Taken {
         }
         self.unblock();
         self.completed = true;
+        let shared = self.shared.take();
+        let is_shared = shared.is_some();
+        drop(shared);
         let mut progress = self.tracker.lock();
-        if progress.mark.complete(self.offset) {
+        if !is_shared && progress.mark.complete(self.offset) {
             // Known before a revocation hears that nobody works on it, and stores what has risen.
             self.tracker.dirty.store(true, Ordering::Release);
         }
@@ -346,6 +397,9 @@ impl Taken {
     /// The same, but a revocation still waits until this is dropped.
     pub(crate) fn mark_complete(&mut self) {
         self.completed = true;
+        if let Some(shared) = self.shared.take() {
+            return drop(shared);
+        }
         if self.tracker.lock().mark.complete(self.offset) {
             self.tracker.dirty.store(true, Ordering::Release);
         }
@@ -394,6 +448,9 @@ impl Taken {
 impl Drop for Taken {
     fn drop(&mut self) {
         self.unblock();
+        if let Some(shared) = &self.shared {
+            shared.left.store(true, Ordering::Relaxed);
+        }
         if let Some(first) = self.first.take().filter(|_| self.completed) {
             first.settle();
         }

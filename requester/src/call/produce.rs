@@ -105,6 +105,20 @@ impl Session {
             accepts_packed: matches!(answers, Answers::Anywhere),
             application: &options.headers,
         };
+        if self.settings.pack_requests
+            && !acknowledged
+            && options.key.is_none()
+            && options.partition.is_none()
+            && options.idempotency_key.is_none()
+            && question.payload.len() <= 4096
+            && self.producers.is_busy()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            self.producers.gather(&runtime, question.topic, |pack| {
+                pack.push_request(&headers, question.payload);
+            });
+            return Ok(());
+        }
         #[expect(
             clippy::cast_possible_truncation,
             reason = "checked to be 64 bits at compile time"
