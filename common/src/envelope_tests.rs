@@ -63,6 +63,7 @@ impl Asked {
             idempotency_key: Some(self.idempotency_key),
             claim: self.claim,
             cancellable: false,
+            accepts_packed: false,
             application: &Headers::new(),
         }
         .write()

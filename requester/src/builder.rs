@@ -204,6 +204,7 @@ impl RequesterBuilder {
             guard.clone(),
         );
         let redeems = large.is_some();
+        let late = Arc::downgrade(&producers);
         let session = Session {
             calls: Arc::clone(&calls),
             kafka: kafka.clone(),
@@ -228,7 +229,9 @@ impl RequesterBuilder {
             move || calls.run_deadlines()
         })?;
         let (positioned, position) = oneshot::channel();
-        let replies = Replies { kafka, settings, observer, inbox, calls, redeems, guard, runtime };
+        let producers = late;
+        let replies =
+            Replies { kafka, settings, observer, inbox, calls, redeems, guard, producers, runtime };
         spawn("antiphon-replies", move || read_replies(&replies, positioned))?;
         if lazy {
             return Ok(requester);

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use antiphon_common::Outcome;
 use antiphon_common::kafka::Observer;
+use antiphon_common::wire::{Caps, Packed, PackedItem, RequestHeaders};
+use antiphon_common::{CorrelationId, Outcome};
 use antiphon_native::Persistence;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -14,8 +15,14 @@ use rdkafka::producer::{DeliveryResult, ProducerContext};
 use crate::call::{CallErrorKind, Failure};
 use crate::table::{Calls, Position};
 
-/// The opaque value of a record with several requests.
+/// The opaque value of a record with several requests. It is no call's key.
 pub(crate) const PACKED: usize = usize::MAX - 1;
+
+/// The call of a request that shares a record.
+pub(crate) fn call_of(item: &PackedItem<'_>) -> Option<u64> {
+    let headers = RequestHeaders::read(item.headers(), Caps::default()).ok()?;
+    CorrelationId::from_bytes(headers.correlation_id().ok()?).map(|id| id.call())
+}
 
 /// The context of a request producer. A record's opaque value is the call's key, so that a report
 /// allocates nothing. The producer of plain calls reports failures only
@@ -24,6 +31,16 @@ pub(crate) const PACKED: usize = usize::MAX - 1;
 pub(crate) struct Deliveries {
     pub(crate) calls: Arc<Calls>,
     pub(crate) observer: Observer,
+}
+
+impl Deliveries {
+    /// Ends the calls of requests that share a record. They are read out of it: of records that are
+    /// delivered there is no report, so nothing need be kept of them.
+    pub(crate) fn fail_packed(&self, payload: &[u8], failure: impl Fn() -> Failure) {
+        for call in Packed::read(payload).flatten().filter_map(|item| call_of(&item)) {
+            self.calls.fail(call, &failure);
+        }
+    }
 }
 
 impl ProducerContext for Deliveries {
@@ -38,7 +55,11 @@ impl ProducerContext for Deliveries {
             Err((error, record)) => {
                 let persistence = antiphon_native::persistence(record);
                 let closing = self.calls.closing.is_cancelled();
-                self.calls.fail(call as u64, || failure(error, persistence, closing));
+                let failure = || failure(error, persistence, closing);
+                match call {
+                    PACKED => self.fail_packed(record.payload().unwrap_or_default(), failure),
+                    call => self.calls.fail(call as u64, failure),
+                }
             }
         }
     }

@@ -24,8 +24,7 @@ impl ReplyGuard {
     /// Whether a reply is genuine.
     pub(crate) fn admits(&self, record: &Received<'_>, headers: &ReplyHeaders<'_>) -> bool {
         let Some(integrity) = &self.integrity else { return true };
-        let checked =
-            integrity.check_reply(headers, record.topic, record.key, record.payload);
+        let checked = integrity.check_reply(headers, record.topic, record.key, record.payload);
         if checked.is_err() {
             self.unverified.inc();
         }

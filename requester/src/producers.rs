@@ -1,19 +1,19 @@
 //! The producers of requests: one for calls, and one that also reports what arrived.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use antiphon_common::config::KafkaSettings;
 use antiphon_common::kafka::PacedProducer;
-use antiphon_common::wire::{Pack, cancel_headers};
+use antiphon_common::wire::{Pack, Packed, PackedItem, cancel_headers};
 use antiphon_common::{CorrelationId, Integrity};
 use rdkafka::error::KafkaResult;
 use rdkafka::producer::{BaseRecord, PurgeConfig};
 use tokio::runtime::Handle;
 
-use crate::call::Name;
-use crate::deliveries::{Deliveries, PACKED};
-use crate::packing::{Full, Packing};
+use crate::call::{CallErrorKind, Failure, Name};
+use crate::deliveries::{Deliveries, PACKED, call_of};
+use crate::packing::{Added, Packing, Together};
 
 type RequestProducer = PacedProducer<Deliveries>;
 
@@ -34,6 +34,10 @@ pub(crate) struct Producers {
     acknowledged: Mutex<Option<Arc<RequestProducer>>>,
     packing: Packing,
 }
+
+/// With so many calls in flight, requests that are made at about the same time may share a record. With
+/// fewer it was measured to cost throughput.
+const MANY: usize = 128;
 
 impl Producers {
     pub(crate) fn new(
@@ -73,39 +77,71 @@ impl Producers {
         sent.map_err(|(error, _)| error)
     }
 
-    /// Gathers a request with others that are made at about the same time, on the current runtime.
+    /// Gathers a small request with others that `runtime` makes at about the same time.
     pub(crate) fn gather(
         self: &Arc<Self>,
         runtime: &Handle,
         topic: &Name,
+        now: Instant,
         write: impl FnOnce(&mut Pack),
     ) {
-        let added = self.packing.add(topic, write);
-        if let Some(full) = added.full {
-            self.send_packed(&full);
-        } 
-        if added.is_first {
-            let producers = Arc::clone(self);
+        let Added { is_first, full } = self.packing.add(topic, now, write);
+        if let Some(full) = full {
+            self.send_together(&full);
+        }
+        if is_first {
+            let producers = Arc::downgrade(self);
             runtime.spawn(async move {
+                // Comes back when nothing else is to be done.
                 tokio::task::yield_now().await;
-                if let Some(full) = producers.packing.take() {
-                    producers.send_packed(&full);
+                if let Some(producers) = producers.upgrade()
+                    && let Some(gathered) = producers.packing.take()
+                {
+                    producers.send_together(&gathered);
                 }
             });
         }
     }
 
-    fn send_packed(&self, full: &Full) {
-        let record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&full.topic, PACKED)
-            .headers(Pack::headers())
-            .payload(full.pack.bytes());
-        if let Err((error, _)) = self.calls.send(record, self.under_way()) {
-            tracing::error!(%error, "pack");
+    /// Whether so many calls are in flight that requests are worth gathering.
+    pub(crate) fn gathers(&self) -> bool {
+        self.under_way() >= MANY
+    }
+
+    /// Sends what was gathered on a runtime that has not come back to it.
+    pub(crate) fn send_late(&self) {
+        if let Some(late) = self.packing.take_late() {
+            self.send_together(&late);
         }
     }
 
-    pub(crate) fn is_busy(&self) -> bool {
-        self.under_way() >= 32
+    fn send_together(&self, together: &Together) {
+        let Together { topic, pack, count } = together;
+        if let (1, Some(Ok(item))) = (*count, Packed::read(pack.bytes()).next()) {
+            // It has found no company.
+            return self.send_alone(topic, &item);
+        }
+        let count = u64::try_from(*count).unwrap_or(u64::MAX);
+        self.deliveries.calls.metrics().packed_requests.inc_by(count);
+        let record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(topic, PACKED)
+            .headers(Pack::headers())
+            .payload(pack.bytes());
+        if let Err(error) = self.send(record, false) {
+            self.deliveries.fail_packed(pack.bytes(), || Failure::refused(error.clone()));
+        }
+    }
+
+    fn send_alone(&self, topic: &Name, item: &PackedItem<'_>) {
+        let Some(call) = call_of(item) else { return };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "checked to be 64 bits at compile time"
+        )]
+        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(topic, call as usize);
+        record.payload = item.payload;
+        if let Err(error) = self.send(record.headers(item.written_headers()), false) {
+            self.deliveries.calls.fail(call, || Failure::refused(error));
+        }
     }
 
     /// Sends the record that cancels a request. It is a kindness to the replier, so if it cannot
@@ -131,6 +167,10 @@ impl Producers {
     /// Gives up what is still queued or under way. The reports that follow say which calls were
     /// not sent.
     pub(crate) fn purge(&self) {
+        if let Some(gathered) = self.packing.take() {
+            let closed = || Failure::not_sent(CallErrorKind::Closed);
+            self.deliveries.fail_packed(gathered.pack.bytes(), closed);
+        }
         let all = || PurgeConfig::default().queue().inflight();
         self.calls.purge(all);
         if let Some(acknowledged) = &*self.lock() {

@@ -1,6 +1,6 @@
 //! A reply as it was read: in a record of its own, or in one that it shares with others.
 
-use antiphon_common::wire::PackedReply;
+use antiphon_common::wire::PackedItem;
 use rdkafka::message::Message;
 
 /// What a reply came in. It belongs to a fetch buffer, which must not outlive the poll.
@@ -26,7 +26,7 @@ impl<'a> Received<'a> {
     }
 
     /// One of those that this record has in its payload.
-    pub(crate) fn packed(self, reply: &PackedReply<'a>) -> Self {
-        Self { key: reply.key, payload: reply.payload, ..self }
+    pub(crate) fn packed(self, item: &PackedItem<'a>) -> Self {
+        Self { key: item.key, payload: item.payload, ..self }
     }
 }

@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 use crate::attempts::{RetryPolicy, may_pass};
 use crate::call::{Call, CallError, CallErrorKind, Entry, Failure, Name, Reply};
 use crate::deliveries::failure;
-use crate::received::Received;
 use crate::guard::ReplyGuard;
+use crate::received::Received;
 use crate::routing::{Delivery, Inbox, Retiring};
 use crate::table::{Budget, Calls, Cancel, Done, Epoch};
 
@@ -105,6 +105,7 @@ impl Requester {
             attempt,
             idempotency_key,
             claim: None,
+            accepts_packed: false,
             cancellable: false,
             application: &antiphon_common::wire::Headers::new(),
         };

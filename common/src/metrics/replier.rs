@@ -52,6 +52,10 @@ pub struct ReplierMetrics {
     /// `antiphon_replier_unauthorized`: 1 while this replier may not read its topics or be a member
     /// of its group.
     pub unauthorized: IntGauge,
+    /// `antiphon_replier_packed_requests_total`: requests that came in a record with others.
+    pub packed_requests: IntCounter,
+    /// `antiphon_replier_packed_replies_total`: replies that left in a record with others.
+    pub packed_replies: IntCounter,
     /// `antiphon_replier_skipped_total`: requests not handled again after a restart or a rebalance,
     /// since they were known to be complete.
     pub skipped: IntCounter,
@@ -122,6 +126,8 @@ impl ReplierMetrics {
         ] {
             registry.register(Box::new(gauge.clone()))?;
         }
+        registry.register(Box::new(self.packed_requests.clone()))?;
+        registry.register(Box::new(self.packed_replies.clone()))?;
         registry.register(Box::new(self.skipped.clone()))?;
         registry.register(Box::new(self.deleted.clone()))?;
         registry.register(Box::new(self.dead_letters.clone()))?;
@@ -253,6 +259,14 @@ impl ReplierMetrics {
             deleted: IntCounter::new(
                 "antiphon_replier_deleted_total",
                 "Offsets that were deleted from a request topic before they were read.",
+            )?,
+            packed_requests: IntCounter::new(
+                "antiphon_replier_packed_requests_total",
+                "Requests that came in a record with others.",
+            )?,
+            packed_replies: IntCounter::new(
+                "antiphon_replier_packed_replies_total",
+                "Replies that left in a record with others.",
             )?,
             skipped: IntCounter::new(
                 "antiphon_replier_skipped_total",

@@ -51,6 +51,8 @@ pub struct RequesterMetrics {
     /// `antiphon_requester_ticket_replies_total`: replies to tickets that came by while no call waits
     /// for them.
     pub ticket_replies: IntCounter,
+    /// `antiphon_requester_packed_requests_total`: requests that left in a record with others.
+    pub packed_requests: IntCounter,
     /// `antiphon_requester_ticket_scans_total`: scans of reply partitions for tickets.
     pub ticket_scans: IntCounter,
     calls: IntCounterVec,
@@ -73,6 +75,7 @@ impl RequesterMetrics {
         registry.register(Box::new(self.in_flight_limit.clone()))?;
         registry.register(Box::new(self.calls.clone()))?;
         registry.register(Box::new(self.round_trip.clone()))?;
+        registry.register(Box::new(self.packed_requests.clone()))?;
         registry.register(Box::new(self.late_replies.clone()))?;
         registry.register(Box::new(self.foreign_replies.clone()))?;
         registry.register(Box::new(self.malformed_replies.clone()))?;
@@ -113,6 +116,10 @@ impl RequesterMetrics {
             unknown: outcome("unknown"),
             not_sent: outcome("not_sent"),
             cancelled: outcome("cancelled"),
+            packed_requests: IntCounter::new(
+                "antiphon_requester_packed_requests_total",
+                "Requests that left in a record with others.",
+            )?,
             late_replies: IntCounter::new(
                 "antiphon_requester_late_replies_total",
                 "Replies that no call waits for any more.",

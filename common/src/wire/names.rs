@@ -58,7 +58,8 @@ pub const SIGNATURE: &str = "antiphon-signature";
 pub const SEALED: &str = "antiphon-sealed";
 /// Request: its reply may share a record with others. Present or absent.
 pub const ACCEPT_PACKED: &str = "antiphon-accept-packed";
-/// In a reply topic: the record is no reply, but has several in its payload. Present or absent.
+/// The first header of a record that is no request or reply, but has several in its payload. Present or
+/// absent.
 pub const PACKED: &str = "antiphon-packed";
 /// Both ways: the media type of the payload.
 pub const CONTENT_TYPE: &str = "content-type";

@@ -20,7 +20,6 @@ pub struct ReplyHeaders<'a> {
     content_type: Option<&'a [u8]>,
     signature: Option<&'a [u8]>,
     sealed: Option<&'a [u8]>,
-    packed: bool,
     end: bool,
     application: Headers,
 }
@@ -59,7 +58,6 @@ impl<'a> ReplyHeaders<'a> {
                 () if is(names::SIGNATURE) => read.signature = value,
                 () if is(names::SEALED) => read.sealed = value,
                 () if is(names::END) => read.end = true,
-                () if is(names::PACKED) => read.packed = true,
                 () if names::PROTOCOL.into_iter().any(is) => {}
                 () => read.application.push_wire(name, value),
             }
@@ -73,12 +71,6 @@ impl<'a> ReplyHeaders<'a> {
     /// If the header is missing or empty.
     pub fn correlation_id(&self) -> Result<&'a [u8], HeaderFault> {
         non_empty(self.correlation_id, names::CORRELATION_ID)
-    }
-
-    /// Whether the record is no reply, but has several in its payload.
-    #[must_use]
-    pub fn is_packed(&self) -> bool {
-        self.packed
     }
 
     /// The place of the reply in a stream; `None` for a reply that is the only one.

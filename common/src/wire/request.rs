@@ -30,7 +30,6 @@ pub struct RequestHeaders<'a> {
     cancellable: bool,
     cancel: bool,
     accepts_packed: bool,
-    packed: bool,
     application: Headers,
 }
 
@@ -70,10 +69,6 @@ impl<'a> RequestHeaders<'a> {
                 }
                 () if is(names::CANCEL) => {
                     read.cancel = true;
-                    continue;
-                }
-                () if is(names::PACKED) => {
-                    read.packed = true;
                     continue;
                 }
                 () if is(names::ACCEPT_PACKED) => {
@@ -195,12 +190,6 @@ impl<'a> RequestHeaders<'a> {
         self.cancel
     }
 
-    /// Whether the record is no request, but has several in its payload.
-    #[must_use]
-    pub fn is_packed(&self) -> bool {
-        self.packed
-    }
-
     /// Whether its reply may share a record with others.
     #[must_use]
     pub fn accepts_packed(&self) -> bool {
@@ -234,6 +223,10 @@ impl<'a> RequestHeaders<'a> {
         // pairs, so it is taken for none of them.
         if self.sealed.is_some() {
             message.field(self.sealed);
+        }
+        // The same: a byte that no field ends with what is behind it.
+        if self.accepts_packed {
+            message.flag(true);
         }
     }
 
@@ -404,6 +397,7 @@ mod tests {
             idempotency_key: Some(b"order-7"),
             claim: Some(PayloadId::random()),
             cancellable: true,
+            accepts_packed: true,
             application: &application,
         };
         let block = out.write();
@@ -418,6 +412,7 @@ mod tests {
         assert_eq!(read.attempt(), 2);
         assert_eq!(read.idempotency_key(), Some(&b"order-7"[..]));
         assert!(read.is_cancellable() && !read.is_cancel());
+        assert!(read.accepts_packed());
         assert_eq!(read.take_application(), application);
     }
 

@@ -130,6 +130,7 @@ fn request_headers_write(correlation_id: CorrelationId, application: &Headers) {
             idempotency_key: None,
             claim: None,
             cancellable: false,
+            accepts_packed: true,
             application,
         };
         black_box(headers.write());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use antiphon_common::config::ReplierSettings;
-use antiphon_common::wire::{Caps, HeaderFault, Headers, RequestHeaders, RetryHeaders};
+use antiphon_common::wire::{Caps, HeaderFault, Headers, RequestHeaders, RetryHeaders, is_packed};
 use antiphon_common::{Clocks, Code, Deadline, Envelope, EnvelopeFault, SignatureFault, Status};
 use bytes::Bytes;
 use prometheus::IntCounter;
@@ -50,6 +50,8 @@ pub(crate) enum Rejected {
     Headers(HeaderFault),
     #[error("{0}")]
     ReplyHeaders(HeaderFault),
+    #[error("one of the requests that share a record cannot be read: {0}")]
+    Packed(HeaderFault),
     #[error("{0}")]
     Signature(SignatureFault),
     #[error("the reply topic `{}` is refused: {why}", topic.escape_debug())]
@@ -62,6 +64,7 @@ impl Rejected {
         match self {
             Self::Headers(_) => "headers",
             Self::ReplyHeaders(_) => "reply_headers",
+            Self::Packed(_) => "packed",
             Self::Signature(_) => "signature",
             Self::ReplyTopic { .. } => "reply_topic",
         }
@@ -70,7 +73,7 @@ impl Rejected {
     /// What its dead letter says.
     fn status(&self) -> Status {
         let code = match self {
-            Self::Headers(_) | Self::ReplyHeaders(_) => Code::InvalidArgument,
+            Self::Headers(_) | Self::ReplyHeaders(_) | Self::Packed(_) => Code::InvalidArgument,
             Self::Signature(_) => Code::Unauthenticated,
             Self::ReplyTopic { .. } => Code::PermissionDenied,
         };
@@ -151,6 +154,11 @@ impl RecordReader {
     pub(crate) fn with_protection(self, protection: Protection, unopened: IntCounter) -> Self {
         let (sealing, plain) = (protection.clone().shared(), protection.unsealed().shared());
         Self { protection, sealing, plain, unopened: Some(unopened), ..self }
+    }
+
+    /// Whether a record has several requests in its payload. Each is signed for itself.
+    pub(crate) fn is_packed(record: &impl Record) -> bool {
+        record.headers().is_ok_and(is_packed)
     }
 
     /// Reads the headers of a record of `topic`, which may be a request or cancel one.

@@ -18,7 +18,9 @@ pub(crate) mod poll;
 pub(crate) mod record;
 pub(crate) mod reply_to;
 pub(crate) mod rights;
+pub(crate) mod shared;
 #[cfg(test)]
 mod simulation;
+mod taking;
 pub(crate) mod tracker;
 pub(crate) mod watermark;

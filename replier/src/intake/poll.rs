@@ -11,22 +11,21 @@ use antiphon_common::Clocks;
 use antiphon_common::config::ReplierSettings;
 use antiphon_common::kafka::{Holes, Login};
 use antiphon_common::metrics::ReplierMetrics;
-use antiphon_common::wire::Packed;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::BorrowedMessage;
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::intake::assignment::Assignment;
 use crate::intake::ends::Asking;
 use crate::intake::flow::{Change, Flow, Held, Total};
 use crate::intake::holes;
-use crate::intake::incoming::{Incoming, RecordReader, Rejected, correlation_id};
+use crate::intake::incoming::{Incoming, RecordReader};
 use crate::intake::member::{self, Consumer, Member};
 use crate::intake::parked::Parked;
 use crate::intake::rights::Rights;
-use crate::intake::record::{PackedRecord, Record};
-use crate::intake::tracker::{Shared, Taken, Tracker};
+use crate::intake::taking::Taking;
+use crate::intake::tracker::Tracker;
 use crate::lane::Entrance;
 use crate::sending::transactions::Transactions;
 
@@ -46,6 +45,10 @@ const STORE_EVERY: Duration = Duration::from_millis(50);
 
 /// How many records are read before requests are handed to the lane.
 const BATCH: usize = 256;
+/// A transaction carries the offset of each request that it answers. Of a record with several requests it
+/// would have to answer all.
+const NOT_IN_TRANSACTIONS: &str = "this replier answers in transactions, and takes no requests that share \
+                                   a record; set requester.pack_requests to false";
 
 /// Takes records in and hands requests to the lane.
 pub(crate) struct Intake {
@@ -131,9 +134,13 @@ impl Intake {
         let share = course.flow.share(course.partitions);
         let mut batch = course.parked.take_due(Instant::now());
         let mut wait = if batch.is_empty() { course.wait() } else { Duration::ZERO };
-        // Read with the first record that has a deadline: what is left of a deadline and when it is are
-        // by the same reading, so it matters little that those after it come a moment later.
-        let clocks = LazyCell::new(Clocks::read as fn() -> Clocks);
+        let mut taking = Taking {
+            reader: &mut self.reader,
+            assignment,
+            metrics: &self.metrics,
+            clocks: LazyCell::new(Clocks::read),
+            refuses_packed: self.settings.transactions.enabled.then_some(NOT_IN_TRANSACTIONS),
+        };
         let mut last = None;
         // Records are counted, and not requests, so that a run of others does not hold these up.
         for _ in 0..room.clamp(1, BATCH) {
@@ -143,19 +150,21 @@ impl Intake {
                     let Some(tracker) = tracker_of(&record, assignment, &mut last) else {
                         continue;
                     };
-                    let mut several = Vec::new();
-                    take_all(&record, tracker, &mut self.reader, &clocks, assignment, &self.metrics, &mut several);
-                    let single = if several.len() == 1 { several.pop() } else { batch.append(&mut several); None };
-                    if let Some(request) = single {
+                    let mut is_early = false;
+                    taking.take(&record, tracker, |request| {
                         let early =
                             request.context.job().not_before.filter(|due| *due > Instant::now());
                         if early.is_some() || course.parked.holds(tracker.serial) {
                             let due = early.unwrap_or_else(Instant::now);
                             course.parked.park(tracker.serial, due, request);
-                            // No more of this partition: it is paused before the next poll.
-                            break;
+                            is_early = true;
+                        } else {
+                            batch.push(request);
                         }
-                        batch.push(request);
+                    });
+                    if is_early {
+                        // No more of this partition: it is paused before the next poll.
+                        break;
                     }
                     let bytes = assignment.outstanding.bytes();
                     if bytes >= self.settings.max_outstanding_bytes || tracker.taken() >= share {
@@ -332,79 +341,11 @@ fn tracker_of<'a>(
     last: &'a mut Option<Arc<Tracker>>,
 ) -> Option<&'a Arc<Tracker>> {
     let is_of = |tracker: &Arc<Tracker>| {
-        tracker.partition == Record::partition(record)
+        tracker.partition == record.partition()
             && tracker.topic.as_bytes() == antiphon_native::topic(record)
     };
     if assignment.has_changed() || !last.as_ref().is_some_and(is_of) {
-        *last = assignment.tracker(rdkafka::Message::topic(record), Record::partition(record));
+        *last = assignment.tracker(record.topic(), record.partition());
     }
     last.as_ref()
-}
-
-/// The request in a record; `None` if it is none, or not this replier's to answer. A record that
-/// cancels a request of its partition is done here, ahead of all that is queued.
-fn take_all(
-    record: &BorrowedMessage<'_>,
-    tracker: &Arc<Tracker>,
-    reader: &mut RecordReader,
-    clocks: &LazyCell<Clocks>,
-    assignment: &Assignment,
-    metrics: &ReplierMetrics,
-    batch: &mut Vec<Incoming>,
-) {
-    let Some(taken) = tracker.take(record.offset()) else { return };
-    if let Ok(headers) = reader.headers(record, &tracker.topic) && headers.is_packed() {
-        let shared = Shared::new(taken);
-        for request in Packed::read(record.payload().unwrap_or_default()) {
-            let Ok(request) = request else { continue };
-            let record = PackedRecord { record, request };
-            batch.extend(take(&record, tracker, reader, clocks, assignment, metrics, shared.part(tracker, record.offset())));
-        }
-        return;
-    }
-    batch.extend(take(record, tracker, reader, clocks, assignment, metrics, taken));
-}
-
-fn take(
-    record: &impl Record,
-    tracker: &Arc<Tracker>,
-    reader: &mut RecordReader,
-    clocks: &LazyCell<Clocks>,
-    assignment: &Assignment,
-    metrics: &ReplierMetrics,
-    mut taken: Taken,
-) -> Option<Incoming> {
-    let reject = |why: &Rejected| {
-        metrics.rejected(why.reason()).inc();
-        assignment.observer.warn("rejected a request", why);
-    };
-    let read = match reader.headers(record, &tracker.topic) {
-        Ok(headers) if headers.is_cancel() => {
-            match correlation_id(&headers).map(|id| tracker.cancellations.cancel(id)) {
-                Ok(found) => metrics.cancellations(found.label()).inc(),
-                // It asks for nothing that could be worth keeping.
-                Err(why) => reject(&why),
-            }
-            taken.complete();
-            return None;
-        }
-        Ok(mut headers) => reader.read(record, &mut headers, &tracker.topic, clocks),
-        Err(why) => Err(why),
-    };
-    let parsed = match read {
-        Ok(parsed) => parsed,
-        Err(why) => {
-            reject(&why);
-            let Some(poison) = reader.poison(record, &tracker.topic, &why) else {
-                taken.complete();
-                return None;
-            };
-            poison
-        }
-    };
-    if parsed.clocks_differ {
-        metrics.clock_skew.inc();
-    }
-    taken.weigh(record.payload().unwrap_or_default().len());
-    Some(parsed.taken(taken, &tracker.cancellations))
 }

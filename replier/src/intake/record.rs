@@ -1,6 +1,6 @@
 //! A record as it was read: what intake needs to know of it, with its headers as bytes.
 
-use antiphon_common::wire::{PackedReply, RawHeader};
+use antiphon_common::wire::{PackedItem, RawHeader};
 use antiphon_native::MalformedHeaders;
 use rdkafka::message::{BorrowedMessage, Message, Timestamp};
 
@@ -24,7 +24,7 @@ pub(crate) trait Record {
 /// One of the requests that a record has in its payload.
 pub(crate) struct PackedRecord<'a, R> {
     pub(crate) record: &'a R,
-    pub(crate) request: PackedReply<'a>,
+    pub(crate) item: PackedItem<'a>,
 }
 
 impl<R: Record> Record for PackedRecord<'_, R> {
@@ -41,15 +41,15 @@ impl<R: Record> Record for PackedRecord<'_, R> {
     }
 
     fn key(&self) -> Option<&[u8]> {
-        self.request.key
+        self.item.key
     }
 
     fn payload(&self) -> Option<&[u8]> {
-        self.request.payload
+        self.item.payload
     }
 
     fn headers(&self) -> Result<impl Iterator<Item = RawHeader<'_>>, MalformedHeaders> {
-        Ok(self.request.headers())
+        Ok(self.item.headers())
     }
 }
 

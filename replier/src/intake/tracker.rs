@@ -9,6 +9,7 @@ use crate::dedupe::partition::{First, Handled};
 use crate::intake::cancellations::Cancellations;
 use crate::intake::gaps;
 use crate::intake::outstanding::Outstanding;
+use crate::intake::shared::Shared;
 use crate::intake::watermark::{Start, Watermark};
 
 /// One partition from assignment to revocation.
@@ -76,58 +77,13 @@ pub(crate) struct Taken {
     blocks: bool,
     /// It is known whether another like it has run.
     looked_up: bool,
-    /// It is one of several requests of one record.
-    shared: Option<Arc<Shared>>,
+    /// Its record, if that has other requests too.
+    record: Option<Arc<Shared>>,
     /// The right to run it, if others like it are told what it comes to.
     first: Option<Box<First>>,
 }
 
-/// A record with several requests: complete when all of them are.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    taken: Mutex<Option<Taken>>,
-    /// One was dropped that was not complete.
-    left: AtomicBool,
-}
-
-impl Shared {
-    /// Of a record that was taken in.
-    pub(crate) fn new(taken: Taken) -> Arc<Self> {
-        Arc::new(Self { taken: Mutex::new(Some(taken)), left: AtomicBool::new(false) })
-    }
-
-    /// Takes in one of its requests. Whoever reads them holds the record until the last one is.
-    pub(crate) fn part(self: &Arc<Self>, tracker: &Arc<Tracker>, offset: i64) -> Taken {
-        tracker.taken_of(offset, Some(Arc::clone(self)))
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        let taken = self.taken.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(taken) = taken.filter(|_| !*self.left.get_mut()) {
-            taken.complete();
-        }
-    }
-}
-
 impl Tracker {
-    fn taken_of(self: &Arc<Self>, offset: i64, shared: Option<Arc<Shared>>) -> Taken {
-        self.outstanding.add();
-        self.taken.fetch_add(1, Ordering::Relaxed);
-        Taken {
-            tracker: Arc::clone(self),
-            offset,
-            at_work: false,
-            bytes: 0,
-            completed: false,
-            blocks: false,
-            looked_up: false,
-            shared,
-            first: None,
-        }
-    }
-
     pub(crate) fn new(topic: Arc<str>, partition: i32, outstanding: Arc<Outstanding>) -> Arc<Self> {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
@@ -175,28 +131,34 @@ impl Tracker {
         progress.first.get_or_insert(offset);
         drop(progress);
         match started {
-            Start::New => {
-                self.outstanding.add();
-                self.taken.fetch_add(1, Ordering::Relaxed);
-                let tracker = Arc::clone(self);
-                Some(Taken {
-                    tracker,
-                    offset,
-                    at_work: false,
-                    bytes: 0,
-                    completed: false,
-                    blocks: false,
-                    looked_up: false,
-                    shared: None,
-                    first: None,
-                })
-            }
+            Start::New => Some(self.count(offset, None)),
             Start::Known => {
                 self.outstanding.metrics.skipped.inc();
                 self.dirty.store(true, Ordering::Release);
                 None
             }
             Start::Again => None,
+        }
+    }
+
+    /// Takes in one of several requests of a record that was taken in.
+    pub(crate) fn take_part(self: &Arc<Self>, offset: i64, record: &Arc<Shared>) -> Taken {
+        self.count(offset, Some(Arc::clone(record)))
+    }
+
+    fn count(self: &Arc<Self>, offset: i64, record: Option<Arc<Shared>>) -> Taken {
+        self.outstanding.add();
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Taken {
+            tracker: Arc::clone(self),
+            offset,
+            at_work: false,
+            bytes: 0,
+            completed: false,
+            blocks: false,
+            looked_up: false,
+            record,
+            first: None,
         }
     }
 
@@ -348,6 +310,11 @@ impl Taken {
         &self.tracker
     }
 
+    /// Whether its record has other requests too.
+    pub(crate) fn shares(&self) -> bool {
+        self.record.is_some()
+    }
+
     /// The request's offset.
     pub(crate) fn offset(&self) -> i64 {
         self.offset
@@ -381,11 +348,10 @@ impl Taken {
         }
         self.unblock();
         self.completed = true;
-        let shared = self.shared.take();
-        let is_shared = shared.is_some();
-        drop(shared);
+        // Not under the lock: the record is complete with its last request.
+        let shares = self.record.take().map(drop).is_some();
         let mut progress = self.tracker.lock();
-        if !is_shared && progress.mark.complete(self.offset) {
+        if !shares && progress.mark.complete(self.offset) {
             // Known before a revocation hears that nobody works on it, and stores what has risen.
             self.tracker.dirty.store(true, Ordering::Release);
         }
@@ -397,8 +363,8 @@ impl Taken {
     /// The same, but a revocation still waits until this is dropped.
     pub(crate) fn mark_complete(&mut self) {
         self.completed = true;
-        if let Some(shared) = self.shared.take() {
-            return drop(shared);
+        if let Some(record) = self.record.take() {
+            return drop(record);
         }
         if self.tracker.lock().mark.complete(self.offset) {
             self.tracker.dirty.store(true, Ordering::Release);
@@ -448,8 +414,8 @@ impl Taken {
 impl Drop for Taken {
     fn drop(&mut self) {
         self.unblock();
-        if let Some(shared) = &self.shared {
-            shared.left.store(true, Ordering::Relaxed);
+        if let Some(record) = &self.record {
+            record.leave();
         }
         if let Some(first) = self.first.take().filter(|_| self.completed) {
             first.settle();

@@ -2,9 +2,8 @@
 
 use std::cell::RefCell;
 use std::mem;
-use std::sync::Arc;
 
-use crate::sending::outgoing::Outgoing;
+use crate::sending::outgoing::{Outgoing, Together};
 
 /// So many replies share a record at most, and so many bytes of payloads.
 const MOST: usize = 64;
@@ -20,16 +19,26 @@ thread_local! {
 /// Replies for some partitions.
 #[derive(Default)]
 struct Gathered {
-    /// Whose they are; `None` if nothing is to be gathered.
+    /// Whose they are; `None` if nothing is to be gathered. A handler may make another replier of this
+    /// process answer.
     sender: Option<usize>,
     groups: Vec<Group>,
 }
 
-/// Replies that may share a record.
-pub(super) struct Group {
-    partition: i32,
+/// Replies that may share a record. There is one at least.
+struct Group {
     bytes: usize,
-    replies: Vec<Box<Outgoing>>,
+    replies: Together,
+}
+
+/// What has become of a reply.
+pub(super) enum Added {
+    /// It waits for the end of the burst.
+    Gathered,
+    /// It is to be sent by itself.
+    Alone(Box<Outgoing>),
+    /// It is to be sent with these.
+    Full(Together),
 }
 
 /// Begins to gather the replies of `sender` on this thread. `false` if some are gathered already.
@@ -43,49 +52,98 @@ pub(super) fn begin(sender: usize) -> bool {
     })
 }
 
-/// Keeps a reply, or gives back what is to be sent now.
-pub(super) fn add(sender: usize, outgoing: Box<Outgoing>, send: impl Fn(Vec<Box<Outgoing>>)) {
-    let full = GATHERED.with_borrow_mut(|gathered| gathered.add(sender, outgoing));
-    if let Some(full) = full {
-        send(full);
-    }
+/// Gathers a reply, if it is one of those that are.
+pub(super) fn add(sender: usize, outgoing: Box<Outgoing>) -> Added {
+    GATHERED.with_borrow_mut(|gathered| gathered.add(sender, outgoing))
 }
 
-/// Gives out what was gathered, and ends it.
-pub(super) fn end(send: impl Fn(Vec<Box<Outgoing>>)) {
+/// Ends it, and hands out what was gathered.
+pub(super) fn end() -> Vec<Together> {
     let groups = GATHERED.with_borrow_mut(|gathered| {
         gathered.sender = None;
         mem::take(&mut gathered.groups)
     });
-    for group in groups {
-        send(group.replies);
-    }
+    groups.into_iter().map(|group| group.replies).collect()
 }
 
 impl Gathered {
-    fn add(&mut self, sender: usize, outgoing: Box<Outgoing>) -> Option<Vec<Box<Outgoing>>> {
-        if self.sender != Some(sender) {
-            return Some(vec![outgoing]);
-        }
-        let Some((topic, partition, bytes)) = outgoing.packs() else { return Some(vec![outgoing]) };
-        let found = self.groups.iter_mut().position(|group| {
-            group.partition == partition
-                && group.replies.first().and_then(|first| first.packs()).is_some_and(|(first, ..)| {
-                    Arc::ptr_eq(first, topic) || first == topic
-                })
-        });
-        let at = match found {
+    fn add(&mut self, sender: usize, outgoing: Box<Outgoing>) -> Added {
+        let to = outgoing.packs().filter(|_| self.sender == Some(sender));
+        let Some((topic, partition, bytes)) = to else { return Added::Alone(outgoing) };
+        let is_same = |group: &Group| {
+            let to = group.replies.first().and_then(|first| first.packs());
+            to.is_some_and(|(other, number, _)| number == partition && other == topic)
+        };
+        let at = match self.groups.iter().position(is_same) {
             Some(at) => at,
-            None if self.groups.len() >= PARTITIONS => return Some(vec![outgoing]),
+            None if self.groups.len() >= PARTITIONS => return Added::Alone(outgoing),
             None => {
-                self.groups.push(Group { partition, bytes: 0, replies: Vec::with_capacity(MOST) });
+                self.groups.push(Group { bytes: 0, replies: Vec::with_capacity(MOST) });
                 self.groups.len() - 1
             }
         };
         let group = &mut self.groups[at];
         group.bytes += bytes;
         group.replies.push(outgoing);
-        let full = group.replies.len() >= MOST || group.bytes >= MOST_BYTES;
-        full.then(|| self.groups.swap_remove(at).replies)
+        if group.replies.len() >= MOST || group.bytes >= MOST_BYTES {
+            return Added::Full(self.groups.swap_remove(at).replies);
+        }
+        Added::Gathered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handlers::context::RawReply;
+    use crate::sending::outgoing::tests::reply_to;
+
+    fn reply(partition: Option<i32>, size: usize) -> Box<Outgoing> {
+        reply_to(partition, RawReply::new(vec![0; size]))
+    }
+
+    #[test]
+    fn replies_to_one_partition_leave_together_and_nothing_is_gathered_before_or_after() {
+        assert!(matches!(add(1, reply(Some(0), 1)), Added::Alone(_)));
+        assert!(begin(1));
+        assert!(!begin(1), "in a burst there is no other");
+        for partition in [0, 1, 0] {
+            assert!(matches!(add(1, reply(Some(partition), 1)), Added::Gathered));
+        }
+        assert!(matches!(add(2, reply(Some(0), 1)), Added::Alone(_)), "another sender's");
+        assert_eq!(end().iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+        assert!(matches!(add(1, reply(Some(0), 1)), Added::Alone(_)));
+    }
+
+    #[test]
+    fn what_is_large_or_has_no_partition_goes_alone() {
+        assert!(begin(1));
+        assert!(matches!(add(1, reply(None, 1)), Added::Alone(_)));
+        assert!(matches!(add(1, reply(Some(0), MOST_BYTES)), Added::Alone(_)));
+        assert!(end().is_empty());
+    }
+
+    #[test]
+    fn they_leave_when_they_are_many_or_large() {
+        for (size, expected) in [(1, MOST), (MOST_BYTES / 8, 8)] {
+            assert!(begin(1));
+            for _ in 1..expected {
+                assert!(matches!(add(1, reply(Some(0), size)), Added::Gathered));
+            }
+            let Added::Full(full) = add(1, reply(Some(0), size)) else { panic!("not full") };
+            assert_eq!(full.len(), expected);
+            assert!(end().is_empty());
+        }
+    }
+
+    #[test]
+    fn to_many_partitions_some_go_alone() {
+        assert!(begin(1));
+        let last = i32::try_from(PARTITIONS).expect("few");
+        for partition in 0..last {
+            assert!(matches!(add(1, reply(Some(partition), 1)), Added::Gathered));
+        }
+        assert!(matches!(add(1, reply(Some(last), 1)), Added::Alone(_)));
+        assert_eq!(end().len(), PARTITIONS);
     }
 }

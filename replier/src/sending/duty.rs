@@ -62,11 +62,11 @@ impl Duty {
         }
     }
 
-    /// The offset of the request, if it is complete with this record.
+    /// The offset of the request, if that is complete with this record.
     pub(crate) fn completes(&self) -> Option<i64> {
         match self {
-            Self::Whole(taken) => Some(taken.offset()),
-            Self::Part(_) | Self::Told(_) => None,
+            Self::Whole(taken) if !taken.shares() => Some(taken.offset()),
+            Self::Whole(_) | Self::Part(_) | Self::Told(_) => None,
         }
     }
 

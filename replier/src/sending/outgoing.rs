@@ -27,8 +27,11 @@ pub(crate) struct Outgoing {
     /// Whether the topic of its record was looked up because the partition was not known.
     pub(crate) lookup: Lookup,
     /// Replies that share its record.
-    pub(crate) others: Vec<Box<Outgoing>>,
+    pub(crate) others: Together,
 }
+
+/// Replies that share a record. Each in its box, since it may have to go on by itself.
+pub(crate) type Together = Vec<Box<Outgoing>>;
 
 /// A record that is not a reply: a dead letter, say.
 #[derive(Debug)]
@@ -204,7 +207,7 @@ impl Reply {
         let key = self.to.key.as_deref();
         let payload = self.payload();
         let payload = (!self.is_bare()).then_some(&payload[..]);
-        self.with_headers(|headers| pack.push(headers, key, payload));
+        self.with_headers(|headers| pack.push_reply(headers, key, payload));
     }
 
     fn headers(&self) -> OwnedHeaders {
@@ -278,7 +281,7 @@ impl Remedy {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::intake::outstanding::Outstanding;
     use crate::intake::tracker::Tracker;
@@ -287,13 +290,32 @@ mod tests {
     use std::time::Duration;
     use tokio_util::sync::CancellationToken;
 
+    /// A reply whose caller takes packed ones.
+    pub(crate) fn reply_to(partition: Option<i32>, answer: RawReply) -> Box<Outgoing> {
+        let tracker = Tracker::new("t".into(), 0, Outstanding::new(ReplierMetrics::new()));
+        let duty = Duty::Whole(tracker.take(0).expect("new"));
+        let (topic, protection) = ("t.replies".into(), None);
+        let to = Recipient {
+            reply_to: ReplyTo { topic, partition, protection, packs: true },
+            correlation_id: "id".into(),
+            key: None,
+            deadline: Deadline::after(Duration::from_secs(60)),
+        };
+        Outgoing::new(Vec::new(), Some(Reply { to, answer: Ok(answer), position: None }), duty)
+    }
+
     /// A record of a stream, and the stream.
     fn record(answer: Result<RawReply, Status>, end: bool) -> (Box<Outgoing>, Arc<Streamed>) {
         let tracker = Tracker::new("t".into(), 0, Outstanding::new(ReplierMetrics::new()));
         let taken = tracker.take(0).expect("new");
         let stream = Streamed::new(taken, CancellationToken::new());
         let to = Recipient {
-            reply_to: ReplyTo { topic: "t.replies".into(), partition: None, protection: None, packs: false },
+            reply_to: ReplyTo {
+                topic: "t.replies".into(),
+                partition: None,
+                protection: None,
+                packs: false,
+            },
             correlation_id: "id".into(),
             key: None,
             deadline: Deadline::after(Duration::from_secs(60)),

@@ -16,8 +16,8 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext};
 use tokio::sync::mpsc;
 
-use crate::sending::burst;
-use crate::sending::outgoing::{Lookup, Outgoing, Remedy, Reply};
+use crate::sending::burst::{self, Added};
+use crate::sending::outgoing::{Lookup, Outgoing, Remedy, Reply, Together};
 
 /// How long a reply that was not taken waits before it is sent again.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -62,7 +62,7 @@ pub(crate) struct Burst<'r>(Option<&'r Replies>);
 impl Drop for Burst<'_> {
     fn drop(&mut self) {
         if let Some(replies) = self.0 {
-            burst::end(|group| replies.send_together(group));
+            burst::end().into_iter().for_each(|group| replies.send_together(group));
         }
     }
 }
@@ -132,7 +132,11 @@ impl Replies {
     /// Sends the records of a request, one after the other.
     pub(crate) fn send(&self, mut outgoing: Box<Outgoing>) {
         outgoing.limit(self.max_bytes);
-        burst::add(self.own(), outgoing, |replies| self.send_together(replies));
+        match burst::add(self.own(), outgoing) {
+            Added::Gathered => {}
+            Added::Alone(outgoing) => self.produce(outgoing),
+            Added::Full(replies) => self.send_together(replies),
+        }
     }
 
     /// Until what is returned is dropped, replies that this thread sends may share records.
@@ -145,19 +149,18 @@ impl Replies {
         std::ptr::from_ref(self).addr()
     }
 
-    /// In one record.
-    fn send_together(&self, mut replies: Vec<Box<Outgoing>>) {
-        let Some(mut first) = replies.pop() else { return };
-        if replies.is_empty() {
-            return self.produce(first);
-        }
+    /// In one record. Its opaque value is one of them, with the others.
+    fn send_together(&self, mut replies: Together) {
         let mut pack = Pack::default();
-        first.pack_into(&mut pack);
         replies.iter().for_each(|reply| reply.pack_into(&mut pack));
-        let Some((topic, partition, _)) = first.packs() else { return self.produce(first) };
+        let Some(mut one) = replies.pop() else { return };
+        let to = one.packs().filter(|_| !replies.is_empty());
+        let Some((topic, partition, _)) = to else { return self.produce(one) };
         let topic = Arc::clone(topic);
-        first.others = replies;
-        let record = BaseRecord::<[u8], [u8], _>::with_opaque_to(&topic, first)
+        one.others = replies;
+        let count = u64::try_from(one.others.len() + 1).unwrap_or(u64::MAX);
+        self.producer.context().metrics.packed_replies.inc_by(count);
+        let record = BaseRecord::<[u8], [u8], _>::with_opaque_to(&topic, one)
             .headers(Pack::headers())
             .partition(partition)
             .payload(pack.bytes());
@@ -217,6 +220,7 @@ fn is_unauthorized(error: &KafkaError) -> bool {
 
 impl Acknowledgements {
     fn acknowledged(&self, mut outgoing: Box<Outgoing>) {
+        std::mem::take(&mut outgoing.others).into_iter().for_each(|other| self.acknowledged(other));
         outgoing.duty.unblock();
         self.note_written(&outgoing);
         if outgoing.advance() {
@@ -229,6 +233,13 @@ impl Acknowledgements {
     }
 
     fn failed(&self, error: &KafkaError, mut outgoing: Box<Outgoing>) {
+        if !outgoing.others.is_empty() {
+            // Any of them may be the cause, so each is sent again by itself.
+            std::mem::take(&mut outgoing.others)
+                .into_iter()
+                .for_each(|other| self.send_again(other));
+            return self.send_again(outgoing);
+        }
         let remedy = Remedy::of(error.rdkafka_error_code());
         if remedy == Remedy::Leave {
             // The producer has failed for good, and another takes its place; or it is being closed,
@@ -339,14 +350,6 @@ impl ProducerContext for Acknowledgements {
     type DeliveryOpaque = Box<Outgoing>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, outgoing: Box<Outgoing>) {
-        let mut outgoing = outgoing;
-        for other in std::mem::take(&mut outgoing.others) {
-            match result {
-                Ok(_) => self.acknowledged(other),
-                // It may well be that another of them is the cause.
-                Err(_) => self.send_again(other),
-            }
-        }
         match result {
             Ok(_) => self.acknowledged(outgoing),
             Err((error, _)) => self.failed(error, outgoing),

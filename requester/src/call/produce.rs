@@ -2,14 +2,16 @@
 
 use std::time::Instant;
 
-use antiphon_common::wire::RequestHeadersOut;
+use antiphon_common::wire::{Pack, RequestHeadersOut};
 use antiphon_common::{Clocks, Deadline, clock};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::BaseRecord;
+use tokio::runtime::Handle;
 
 use super::error::{CallErrorKind, Failure};
 use super::options::Question;
 use super::pending::Entry;
+use crate::packing::SMALL;
 use crate::session::Session;
 use crate::table::{Cancel, Done};
 
@@ -105,18 +107,11 @@ impl Session {
             accepts_packed: matches!(answers, Answers::Anywhere),
             application: &options.headers,
         };
-        if self.settings.pack_requests
-            && !acknowledged
-            && options.key.is_none()
-            && options.partition.is_none()
-            && options.idempotency_key.is_none()
-            && question.payload.len() <= 4096
-            && self.producers.is_busy()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            self.producers.gather(&runtime, question.topic, |pack| {
-                pack.push_request(&headers, question.payload);
-            });
+        let runtime = if acknowledged { None } else { self.packs_on(question) };
+        let is_plain = self.envelope.is_none() && self.integrity.is_none();
+        if let Some(runtime) = runtime.as_ref().filter(|_| is_plain) {
+            let write = |pack: &mut Pack| pack.push_request(&headers, question.payload);
+            self.producers.gather(runtime, question.topic, now, write);
             return Ok(());
         }
         #[expect(
@@ -145,8 +140,26 @@ impl Session {
         if let Some(integrity) = &self.integrity {
             block = integrity.sign_request(block, question.topic, record.key, record.payload);
         }
+        if let Some(runtime) = runtime {
+            let write = |pack: &mut Pack| pack.push_written(&block, None, record.payload);
+            self.producers.gather(&runtime, question.topic, now, write);
+            return Ok(());
+        }
         record = record.headers(block);
-        self.producers.send(record, acknowledged).map_err(|error| Failure::not_sent(refusal(error)))
+        self.producers.send(record, acknowledged).map_err(Failure::refused)
+    }
+
+    /// The runtime on which a request is gathered with others, if it may share a record: it is small,
+    /// nothing but chance picks its partition, and many are under way.
+    fn packs_on(&self, question: &Question<'_>) -> Option<Handle> {
+        let options = question.options;
+        let packs = self.settings.pack_requests
+            && options.key.is_none()
+            && options.idempotency_key.is_none()
+            && options.partition.is_none()
+            && question.payload.len() <= SMALL
+            && self.producers.gathers();
+        packs.then(Handle::try_current)?.ok()
     }
 
     fn check(
@@ -177,10 +190,15 @@ impl Session {
 /// A record's opaque value is a pointer's width, and a call's key is 62 bits.
 const _: () = assert!(usize::BITS >= 64, "antiphon needs a 64-bit target");
 
-fn refusal(error: KafkaError) -> CallErrorKind {
-    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) {
-        let limit = "the producer's queue is full (queue.buffering.max.messages, …kbytes)";
-        return CallErrorKind::Overloaded(limit.to_owned());
+impl Failure {
+    /// The producer did not take the request.
+    pub(crate) fn refused(error: KafkaError) -> Self {
+        Self::not_sent(match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull) => {
+                let limit = "the producer's queue is full (queue.buffering.max.messages, …kbytes)";
+                CallErrorKind::Overloaded(limit.to_owned())
+            }
+            _ => CallErrorKind::Produce(error),
+        })
     }
-    CallErrorKind::Produce(error)
 }

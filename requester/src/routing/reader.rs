@@ -1,12 +1,12 @@
 //! The reply reader: reads the reply topic and completes calls.
 
 use std::mem;
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use antiphon_common::kafka::{Holes, Observer, Suspect};
-use antiphon_common::wire::{Caps, HeaderFault, Packed, ReplyHeaders};
+use antiphon_common::wire::{Caps, HeaderFault, Packed, ReplyHeaders, is_packed};
 use antiphon_native::allowed::may_read_topic;
 use prometheus::IntGauge;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -19,6 +19,7 @@ use super::lease::Moved;
 use super::reply_partitions::ReplyPartitions;
 use super::retiring::Retiring;
 use crate::guard::ReplyGuard;
+use crate::producers::Producers;
 use crate::received::Received;
 use crate::table::Calls;
 
@@ -49,6 +50,8 @@ pub(crate) struct Reader {
     reading: Reading,
     /// The brokers do not let this requester read: when it was last looked whether they do.
     unauthorized: Option<Instant>,
+    /// Who may have requests that have waited for too long.
+    producers: Weak<Producers>,
     /// What a turn has read, kept for its room.
     batch: Vec<Delivery>,
     read: Vec<(i32, i64)>,
@@ -84,9 +87,15 @@ impl Reader {
             holes,
             reading,
             unauthorized: None,
+            producers: Weak::new(),
             batch: Vec::with_capacity(BATCH),
             read: Vec::new(),
         }
+    }
+
+    /// Sends requests of these that wait for others on a runtime that does not come back to them.
+    pub(super) fn look_after(&mut self, producers: Weak<Producers>) {
+        self.producers = producers;
     }
 
     pub(super) fn calls(&self) -> &Arc<Calls> {
@@ -136,23 +145,22 @@ impl Reader {
 
     /// Adds the calls that a record is for, and what it says. Returns how many replies it has beside one.
     fn take(&self, record: &BorrowedMessage<'_>, batch: &mut Vec<Delivery>) -> usize {
-        let headers = antiphon_native::headers(record)
-            .map_err(|_| HeaderFault::Malformed)
-            .and_then(|raw| ReplyHeaders::read(raw, Caps::default()));
-        let Some(mut headers) = self.well_formed(headers) else { return 0 };
-        let record = Received::of(record, self.inbox.topic());
-        if !headers.is_packed() {
-            batch.extend(self.delivery(&record, &mut headers));
+        let raw = || antiphon_native::headers(record).map_err(|_| HeaderFault::Malformed);
+        let received = Received::of(record, self.inbox.topic());
+        if !raw().is_ok_and(is_packed) {
+            let headers = raw().and_then(|raw| ReplyHeaders::read(raw, Caps::default()));
+            if let Some(mut headers) = self.well_formed(headers) {
+                batch.extend(self.delivery(&received, &mut headers));
+            }
             return 0;
         }
         let mut count = 0_usize;
-        for reply in Packed::read(record.payload.unwrap_or_default()) {
+        for item in Packed::read(received.payload.unwrap_or_default()) {
             count += 1;
-            let headers = reply.and_then(|reply| {
-                Ok((reply, ReplyHeaders::read(reply.headers(), Caps::default())?))
-            });
-            if let Some((reply, mut headers)) = self.well_formed(headers) {
-                batch.extend(self.delivery(&record.packed(&reply), &mut headers));
+            let read = item
+                .and_then(|item| Ok((item, ReplyHeaders::read(item.headers(), Caps::default())?)));
+            if let Some((item, mut headers)) = self.well_formed(read) {
+                batch.extend(self.delivery(&received.packed(&item), &mut headers));
             }
         }
         count.saturating_sub(1)
@@ -174,6 +182,9 @@ impl Reader {
 
     /// Follows the lease and the growth of the topic. May wait for brokers.
     pub(super) fn tend(&mut self) {
+        if let Some(producers) = self.producers.upgrade() {
+            producers.send_late();
+        }
         self.partitions.follow_login();
         self.look_for_right();
         self.step_over_holes();

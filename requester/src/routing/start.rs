@@ -1,7 +1,7 @@
 //! How the reply thread starts: positioned first, and only then with a lease.
 
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::reply_partitions::{READER, ReplyPartitions};
 use super::shifts;
 use crate::build_error::BuildError;
 use crate::guard::ReplyGuard;
+use crate::producers::Producers;
 use crate::table::Calls;
 
 /// How long a lazy start waits before it tries again.
@@ -33,6 +34,7 @@ pub(crate) struct Replies {
     pub(crate) redeems: bool,
     /// Only signed replies count.
     pub(crate) guard: ReplyGuard,
+    pub(crate) producers: Weak<Producers>,
     /// Whose threads may read.
     pub(crate) runtime: Option<Handle>,
 }
@@ -53,10 +55,12 @@ pub(crate) fn read_replies(replies: &Replies, positioned: oneshot::Sender<Result
         Some((lease, moves)) => (Some(lease), Some(moves)),
         None => (None, None),
     };
-    let Replies { kafka, observer, inbox, calls, redeems, guard, .. } = replies;
+    let Replies { kafka, observer, inbox, calls, redeems, guard, producers, .. } = replies;
     let holes = Holes::new(kafka, READER, observer);
     let (inbox, calls) = (inbox.clone(), calls.clone());
-    let reader = Reader::new(partitions, inbox, calls, moves, *redeems, guard.clone(), holes);
+    let guard = guard.clone();
+    let mut reader = Reader::new(partitions, inbox, calls, moves, *redeems, guard, holes);
+    reader.look_after(producers.clone());
     shifts::read(reader, replies.runtime.as_ref());
     drop(lease);
 }

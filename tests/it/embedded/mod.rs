@@ -22,6 +22,7 @@ mod inheriting;
 mod lanes;
 mod lazy;
 mod limits;
+mod packing;
 mod polling;
 mod queues;
 mod replier_cancellation;

@@ -123,7 +123,12 @@ mod tests {
         let tracker = Tracker::new("t".into(), 0, Outstanding::new(ReplierMetrics::new()));
         let for_so_long = Duration::from_secs(if wanted { 60 } else { 0 });
         let to = Recipient {
-            reply_to: ReplyTo { topic: "t.replies".into(), partition: None, protection: None, packs: false },
+            reply_to: ReplyTo {
+                topic: "t.replies".into(),
+                partition: None,
+                protection: None,
+                packs: false,
+            },
             correlation_id: "id".into(),
             key: None,
             deadline: Deadline::after(for_so_long),
