@@ -112,13 +112,14 @@ impl Choice {
 impl Suite {
     fn cells(self) -> Vec<Cell> {
         use Contender::{
-            Antiphon, AntiphonIdempotent, AntiphonQueue, Floor, FloorIdempotent, Grpc, Jetstream,
-            Nats, Spring, SpringLinger0, SpringLinger1, Stock,
+            Antiphon, AntiphonIdempotent, AntiphonPacked, AntiphonQueue, Floor, FloorIdempotent,
+            Grpc, Jetstream, Nats, Spring, SpringLinger0, SpringLinger1, Stock,
         };
         let promised = Cell {
             contenders: vec![
                 Floor,
                 Antiphon,
+                AntiphonPacked,
                 FloorIdempotent,
                 AntiphonIdempotent,
                 Stock,
@@ -142,16 +143,16 @@ impl Suite {
         }
         let mut everyone = promised.contenders.clone();
         everyone.extend([AntiphonQueue, Grpc]);
-        let few = vec![Floor, Antiphon, Stock, SpringLinger0];
+        let few = vec![Floor, Antiphon, AntiphonPacked, Stock, SpringLinger0];
         let at_loads = Cell {
-            contenders: vec![Floor, Antiphon, SpringLinger0, Jetstream, Nats],
+            contenders: vec![Floor, Antiphon, AntiphonPacked, SpringLinger0, Jetstream, Nats],
             in_flight: vec![256, 1024],
             percent: vec![10, 30, 50, 70, 80, 90],
             rounds: 3,
             ..promised.clone()
         };
         let large = Cell {
-            contenders: vec![Floor, Antiphon, SpringLinger0, Jetstream, Nats, Grpc],
+            contenders: vec![Floor, Antiphon, AntiphonPacked, SpringLinger0, Jetstream, Nats, Grpc],
             payload: vec![4 << 10, 256 << 10],
             in_flight: vec![1, 16, 256],
             rounds: 3,
@@ -222,6 +223,18 @@ mod tests {
             let read: Vec<Cell> = serde_json::from_slice(&text).expect("it is a plan");
             assert_eq!(read, suite.cells());
         }
+    }
+
+    #[test]
+    fn wherever_antiphon_is_measured_it_is_with_packed_requests_as_well() {
+        for cell in [Suite::Quick, Suite::Full].into_iter().flat_map(Suite::cells) {
+            for who in [Contender::Antiphon, Contender::AntiphonPacked] {
+                let there = cell.contenders.iter().filter(|contender| **contender == who);
+                assert_eq!(there.count(), 1, "{cell:?}");
+            }
+        }
+        let quick = Suite::Quick.cells().remove(0);
+        assert_eq!((quick.payload, quick.in_flight), (vec![128], vec![1, 256, 1024]));
     }
 
     #[test]

@@ -110,7 +110,7 @@ fn check(record: &Forged, reader: &mut RecordReader) {
         let own = ["quotes.replies", "quotes-replies", "quotes.reply"].contains(&topic);
         assert!(own || topic.starts_with("team-"), "{topic:?}");
     }
-    let partition = job.reply_to.as_ref().and_then(|to| to.partition);
+    let partition = job.reply_to.as_ref().and_then(|to| to.place.partition());
     assert!(partition.is_none_or(|partition| partition >= 0));
     assert!(context.facts.deadline.is_none_or(|deadline| deadline.remaining() <= MOST));
     assert!(job.not_before.is_none_or(|then| then <= Instant::now() + DELAY));

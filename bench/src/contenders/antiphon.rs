@@ -1,4 +1,5 @@
-//! Antiphon as its users have it: default settings, futures or a queue of replies.
+//! Antiphon as its users have it: default settings or requests that share records, futures or a queue of
+//! replies.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,8 +31,11 @@ pub(super) struct Requesting {
 impl Requesting {
     pub(super) fn start(role: &Role) -> Outcome<Self> {
         let runtime = half_of_the_cores()?;
-        let settings =
-            RequesterSettings { max_in_flight: 1_000_000, ..RequesterSettings::default() };
+        let settings = RequesterSettings {
+            max_in_flight: 1_000_000,
+            pack_requests: role.contender.packs_requests(),
+            ..RequesterSettings::default()
+        };
         let building = Requester::builder(kafka(role))
             .settings(settings)
             .reply_topic(format!("{}.replies", role.topic))

@@ -23,7 +23,9 @@ pub(crate) enum Contender {
     Stock,
     /// Antiphon at its defaults; each call a future.
     Antiphon,
-    /// The same; answers taken from a queue of replies.
+    /// The same, but that small requests may share records.
+    AntiphonPacked,
+    /// Antiphon at its defaults; answers taken from a queue of replies.
     AntiphonQueue,
     /// Futures, with an idempotent producer on both sides.
     AntiphonIdempotent,
@@ -93,9 +95,10 @@ pub(crate) struct Role {
 
 impl Contender {
     /// In the order of tables and legends.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Floor,
         Self::Antiphon,
+        Self::AntiphonPacked,
         Self::FloorIdempotent,
         Self::AntiphonIdempotent,
         Self::Stock,
@@ -120,7 +123,7 @@ impl Contender {
         match self {
             Self::Floor | Self::FloorIdempotent | Self::Stock => Maker::Here,
             Self::Antiphon | Self::AntiphonQueue | Self::AntiphonIdempotent => Maker::Here,
-            Self::AntiphonFixed1 | Self::AntiphonFixed2 => Maker::Here,
+            Self::AntiphonPacked | Self::AntiphonFixed1 | Self::AntiphonFixed2 => Maker::Here,
             Self::AntiphonFixed5 | Self::AntiphonFixed20 => Maker::Here,
             Self::SpringLinger0 | Self::SpringLinger1 | Self::Spring => Maker::Spring,
             Self::Grpc => Maker::Rust,
@@ -134,6 +137,11 @@ impl Contender {
 
     fn is_floor(self) -> bool {
         matches!(self, Self::Floor | Self::FloorIdempotent | Self::Stock)
+    }
+
+    /// Whether small requests may share records.
+    fn packs_requests(self) -> bool {
+        self == Self::AntiphonPacked
     }
 
     /// How many produce requests Antiphon may have in flight, if that does not follow the distance.

@@ -7,9 +7,9 @@ pub(crate) use bars::Bars;
 pub(crate) use lines::Lines;
 
 /// Of series, in their order; those beyond repeat them.
-const COLOURS: [&str; 12] = [
-    "#4e79a7", "#e15759", "#9ecae9", "#ff9d9a", "#bab0ac", "#f1ce63", "#edab2d", "#b6992d",
-    "#59a14f", "#86bcb6", "#b07aa1", "#9c755f",
+const COLOURS: [&str; 13] = [
+    "#4e79a7", "#e15759", "#9d1f2d", "#9ecae9", "#ff9d9a", "#bab0ac", "#f1ce63", "#edab2d",
+    "#b6992d", "#59a14f", "#86bcb6", "#b07aa1", "#9c755f",
 ];
 
 const WIDTH: f64 = 860.0;

@@ -36,6 +36,7 @@ impl Records {
     pub(crate) fn of(names: Names, request_payload: usize, reply_payload: usize) -> Self {
         let correlation_id = Some((names::CORRELATION_ID.len(), 16));
         let content_type = names.content_type.map(|length| (names::CONTENT_TYPE.len(), length));
+        let accepts_packed = Some((names::ACCEPT_PACKED.len(), 1));
         let request = [
             correlation_id,
             Some((names::REPLY_TOPIC.len(), names.reply_topic)),
@@ -43,6 +44,7 @@ impl Records {
             Some((names::DEADLINE.len(), DEADLINE)),
             names.endpoint.map(|length| (names::ENDPOINT.len(), length)),
             content_type,
+            accepts_packed,
         ];
         let request: Vec<_> = request.into_iter().flatten().collect();
         let reply: Vec<_> = [correlation_id, content_type].into_iter().flatten().collect();
@@ -111,6 +113,7 @@ mod tests {
             attempt: 1,
             idempotency_key: None,
             claim: None,
+            accepts_packed: true,
             cancellable: false,
             application: &application,
         };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::Limits;
 use super::excuses::Excuses;
+use super::places::Place;
 use crate::history::{Event, History, Id, Kind};
 
 /// The place of an event in the history: whatever has the smaller number came first.
@@ -147,15 +148,21 @@ impl<'a> Index<'a> {
 
     /// Whether its request was deleted before anybody had it.
     pub(super) fn is_deleted(&self, call: &Call) -> bool {
-        call.starts.is_empty()
-            && call.effects.is_empty()
-            && call.acks.iter().any(|at| match &self.events[*at].event {
-                Kind::Acked { topic, partition, offset, .. } => self
-                    .deleted
-                    .get(&(topic.as_str(), *partition))
-                    .is_some_and(|before| offset < before),
-                _ => false,
-            })
+        self.deleted_at(call).is_some()
+    }
+
+    /// Where its request lay that was deleted before anybody had it.
+    pub(super) fn deleted_at(&self, call: &Call) -> Option<Place<'a>> {
+        if !call.starts.is_empty() || !call.effects.is_empty() {
+            return None;
+        }
+        call.acks.iter().find_map(|at| match &self.events[*at].event {
+            Kind::Acked { topic, partition, offset, .. } => {
+                let before = self.deleted.get(&(topic.as_str(), *partition))?;
+                (offset < before).then_some((topic.as_str(), *partition, *offset))
+            }
+            _ => None,
+        })
     }
 
     /// Whether it was handled when there was no topic for its reply, or when the topic with its reply

@@ -54,16 +54,19 @@ pub(super) fn check(index: &Index<'_>, found: &mut Violations<'_>) -> HashSet<Id
     lost
 }
 
-/// A gap is alarming: repliers count at least the requests that are in it.
+/// A gap is alarming: repliers count at least the records that are in it. How many requests shared one of
+/// those they cannot know.
 fn check_deleted(index: &Index<'_>, found: &mut Violations<'_>) {
     let deleted: Vec<_> = index.calls.iter().filter(|call| index.is_deleted(call)).collect();
+    let places: HashSet<_> = deleted.iter().filter_map(|call| index.deleted_at(call)).collect();
     let counted = index.counted("deleted");
-    if u64::try_from(deleted.len()).is_ok_and(|deleted| deleted > counted) {
+    if u64::try_from(places.len()).is_ok_and(|deleted| deleted > counted) {
         let records = deleted.iter().filter_map(|call| call.acks.first()).take(3).copied();
         found.add(Guarantee::AtLeastOnce, records, || {
             format!(
-                "{} requests were deleted before they were read, and repliers counted {counted}",
-                deleted.len()
+                "{} records with requests were deleted before they were read, and repliers counted \
+                 {counted}",
+                places.len()
             )
         });
     }

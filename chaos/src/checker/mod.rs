@@ -19,6 +19,7 @@ mod limits;
 mod lost;
 mod order;
 mod outcome;
+mod places;
 mod recovery;
 #[cfg(test)]
 mod seeded;

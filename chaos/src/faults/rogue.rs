@@ -5,10 +5,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use antiphon::wire::names;
+use antiphon_chaos::contents::{Item, items};
 use antiphon_chaos::history::{Kind, Writer};
 use fastrand::Rng;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -36,6 +37,14 @@ struct Asked {
     correlation: Vec<u8>,
     payload: Vec<u8>,
     came: Instant,
+}
+
+impl Asked {
+    /// `None` if it cannot be answered.
+    fn of(item: &Item<'_>, came: Instant) -> Option<Self> {
+        let correlation = item.header(names::CORRELATION_ID)?.to_vec();
+        Some(Self { correlation, payload: item.payload?.to_vec(), came })
+    }
 }
 
 /// Answers what comes from now on for so long, in place of all repliers. Calls end after `timeout`.
@@ -76,14 +85,9 @@ pub(crate) fn answer(
         {
             // Errors are told again, or have no consequence.
             let Some(Ok(record)) = reader.poll(left) else { continue };
-            let correlation = record.headers().and_then(|headers| {
-                headers.iter().find(|header| header.key == names::CORRELATION_ID)?.value
-            });
-            if let (Some(correlation), Some(payload), true) =
-                (correlation, record.payload(), Instant::now() < until)
-            {
-                let (correlation, payload) = (correlation.to_vec(), payload.to_vec());
-                batch.push(Asked { correlation, payload, came: Instant::now() });
+            let came = Instant::now();
+            if came < until {
+                batch.extend(items(&record).iter().filter_map(|item| Asked::of(item, came)));
             }
         }
         rogue.answer(batch)?;

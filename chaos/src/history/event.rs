@@ -42,6 +42,9 @@ pub enum Kind {
         partition: i32,
         /// Where the request lies.
         offset: i64,
+        /// Its place among the requests that share the record, from 0 on.
+        #[serde(default, skip_serializing_if = "is_first")]
+        item: u32,
     },
     /// The call has ended with a reply.
     Ok {
@@ -295,6 +298,11 @@ impl Kind {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_first(item: &u32) -> bool {
+    *item == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -322,6 +330,17 @@ mod tests {
             json(Kind::Gauge(Gauge { fds: Some(3), ..Gauge::default() })),
             r#"{"at_us":7,"process":"r","event":{"gauge":{"fds":3}}}"#
         );
+    }
+
+    #[test]
+    fn of_the_requests_in_a_record_only_those_behind_the_first_say_so() {
+        let acked =
+            |item| Kind::Acked { id: Id(1), topic: "t".into(), partition: 2, offset: 3, item };
+        assert_eq!(
+            json(acked(0)),
+            r#"{"at_us":7,"process":"r","event":{"acked":{"id":"00000000000000000000000000000001","topic":"t","partition":2,"offset":3}}}"#
+        );
+        assert!(json(acked(4)).ends_with(r#""offset":3,"item":4}}}"#));
     }
 
     #[test]

@@ -217,7 +217,7 @@ mod tests {
             let offset = i64::try_from(number).expect("small");
             let deadline_us = at + SECOND;
             add(at, "requester-1", Kind::Invoke { id, deadline_us, payload_hash: number });
-            add(at + 1, "witness", Kind::Acked { id, topic, partition, offset });
+            add(at + 1, "witness", Kind::Acked { id, topic, partition, offset, item: 0 });
             add(at + 2, "replier-1", Kind::Effect { id });
             add(at + 4, "requester-1", Kind::Ok { id, payload_hash: number });
         }

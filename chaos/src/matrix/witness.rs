@@ -9,11 +9,11 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use antiphon::wire::names;
-use antiphon_chaos::history::{End, Id, Kind, Writer, now_us};
+use antiphon_chaos::contents::Calls;
+use antiphon_chaos::history::{Kind, Writer, now_us};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::Outcome;
@@ -25,8 +25,6 @@ const COMMITS: Duration = Duration::from_millis(200);
 const POLL: Duration = Duration::from_millis(20);
 /// How long one topic is waited for before the other is looked at again.
 const SHORT: Duration = Duration::from_millis(2);
-/// Replies without a request that are remembered: more than any row forges.
-const MOST_UNKNOWN: usize = 500_000;
 /// How long the last look may take, when the brokers are well again.
 const LAST_LOOK: Duration = Duration::from_secs(60);
 
@@ -54,20 +52,6 @@ pub(crate) struct Witness {
 const LOOK_ON: u8 = 0;
 const LOOK_LAST: u8 = 1;
 const FORGET: u8 = 2;
-
-/// Which call each correlation id is of. A reply may be read before its request, from another topic.
-#[derive(Default)]
-struct Calls {
-    known: HashMap<Vec<u8>, Id>,
-    unknown: HashMap<Vec<u8>, Vec<Answer>>,
-}
-
-/// A reply: where it lies, and its status if it is an error.
-struct Answer {
-    topic: String,
-    partition: i32,
-    status: Option<Vec<u8>>,
-}
 
 /// A topic that is read.
 struct Source {
@@ -258,7 +242,7 @@ impl Looking {
                 return Err("the witness cannot read both topics to their ends".into());
             }
         }
-        Ok(())
+        Ok(self.writer.note_all(self.calls.counted())?)
     }
 
     /// Reads what has come.
@@ -268,17 +252,13 @@ impl Looking {
             let left = until.saturating_duration_since(Instant::now());
             let (calls, writer) = (&mut self.calls, &self.writer);
             let of_requests = self.requests.poll(Duration::ZERO, |record| {
-                let mut events = Vec::new();
-                asked(record, calls, &mut events);
-                Ok(writer.note_all(events)?)
+                let id_in = |said: &[u8]| payload::read(said).map(|(id, _)| id);
+                Ok(writer.note_all(calls.asked(record, id_in))?)
             })?;
             let wait = if of_requests { Duration::ZERO } else { left.min(SHORT) };
             let (calls, writer) = (&mut self.calls, &self.writer);
-            let of_replies = self.replies.poll(wait, |record| {
-                let mut events = Vec::new();
-                replied(record, calls, &mut events);
-                Ok(writer.note_all(events)?)
-            })?;
+            let of_replies =
+                self.replies.poll(wait, |record| Ok(writer.note_all(calls.replied(record))?))?;
             if left.is_zero() || !of_requests && !of_replies && left <= SHORT {
                 return Ok(());
             }
@@ -358,46 +338,4 @@ fn client(bootstrap: &str, group: &str) -> Outcome<BaseConsumer> {
         .set("auto.offset.reset", "earliest")
         .set("reconnect.backoff.max.ms", "500");
     Ok(config.create()?)
-}
-
-fn header(record: &BorrowedMessage<'_>, name: &str) -> Option<Vec<u8>> {
-    record.headers()?.iter().find(|header| header.key == name)?.value.map(<[u8]>::to_vec)
-}
-
-/// What a request says has happened.
-fn asked(record: &BorrowedMessage<'_>, calls: &mut Calls, events: &mut Vec<Kind>) {
-    let Some(correlation) = header(record, names::CORRELATION_ID) else { return };
-    let Some((id, _)) = record.payload().and_then(payload::read) else { return };
-    let (topic, partition) = (record.topic().to_owned(), record.partition());
-    events.push(Kind::Acked { id, topic, partition, offset: record.offset() });
-    for answer in calls.unknown.remove(&correlation).unwrap_or_default() {
-        answered(id, answer, events);
-    }
-    calls.known.insert(correlation, id);
-}
-
-/// What a reply says has happened.
-fn replied(record: &BorrowedMessage<'_>, calls: &mut Calls, events: &mut Vec<Kind>) {
-    let Some(correlation) = header(record, names::CORRELATION_ID) else { return };
-    let (topic, partition) = (record.topic().to_owned(), record.partition());
-    let answer = Answer { topic, partition, status: header(record, names::STATUS) };
-    match calls.known.get(&correlation) {
-        Some(id) => answered(*id, answer, events),
-        // Its request comes yet, or it is forged.
-        None if calls.unknown.len() < MOST_UNKNOWN => {
-            calls.unknown.entry(correlation).or_default().push(answer);
-        }
-        None => {}
-    }
-}
-
-fn answered(id: Id, answer: Answer, events: &mut Vec<Kind>) {
-    match answer.status {
-        Some(status) if status == b"DEADLINE_EXCEEDED" => {
-            events.push(Kind::Ended { id, how: End::Expired });
-        }
-        Some(_) => events.push(Kind::Ended { id, how: End::Rejected }),
-        None => {}
-    }
-    events.push(Kind::ReplyAcked { id, topic: answer.topic, partition: answer.partition });
 }

@@ -33,12 +33,25 @@ pub(crate) struct Asking {
     pub(crate) odd: Deed,
     /// Whether every tenth call is dropped as soon as it is made.
     pub(crate) drops: bool,
-    /// How many keys requests have by turns; 0 gives each its own.
-    pub(crate) keys: u64,
+    pub(crate) keys: Keys,
+    /// So many calls are made at a time.
+    pub(crate) at_once: u32,
     /// How many bytes each request has beside what it says.
     pub(crate) padding: usize,
     /// How many more requesters are built first, and ask at once.
     pub(crate) newcomers: usize,
+}
+
+/// Which keys requests have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Keys {
+    /// Each its own.
+    Own,
+    /// So many by turns.
+    Turns(u64),
+    /// None, so that requests may share records.
+    Without,
 }
 
 /// Where a replier kills itself, once it is told to by SIGUSR1.

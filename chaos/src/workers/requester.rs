@@ -10,10 +10,10 @@ use antiphon::metrics::RequesterMetrics;
 use antiphon::requester::{RawRequest, Reply};
 use antiphon::{Call, CallError, CallErrorKind, Requester};
 use antiphon_chaos::history::{Class, Id, Kind, Writer, now_us, payload_hash, us};
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 
-use super::orders::Asking;
+use super::orders::{Asking, Keys};
 use super::payload::{self, Deed};
 use super::{newcomers, vitals};
 use crate::Outcome;
@@ -27,7 +27,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 pub(crate) fn run(orders: &str) -> Outcome {
     let orders: Asking = serde_json::from_str(orders)?;
     antiphon_common::clock::set_ahead(orders.common.ahead_ms);
-    tokio::runtime::Runtime::new()?.block_on(ask(orders))
+    let mut runtime = match orders.at_once {
+        0 | 1 => Builder::new_multi_thread(),
+        // What is asked at once also leaves at once: no other thread takes the first of it away.
+        _ => Builder::new_current_thread(),
+    };
+    runtime.enable_all().build()?.block_on(ask(orders))
 }
 
 async fn ask(orders: Asking) -> Outcome {
@@ -72,6 +77,7 @@ async fn ask(orders: Asking) -> Outcome {
         last = Instant::now();
         let running = began.elapsed().saturating_sub(skipped);
         let due = running.as_micros() * u128::from(orders.rate) / 1_000_000;
+        let due = due - due % u128::from(orders.at_once.max(1));
         while u128::from(number) < due {
             let id = Id(first | u128::from(number));
             let marked = number.is_multiple_of(10);
@@ -81,8 +87,13 @@ async fn ask(orders: Asking) -> Outcome {
             let deadline_us = now_us() + us(timeout);
             writer.note(Kind::Invoke { id, deadline_us, payload_hash })?;
             let request = RawRequest::new(orders.common.topic.clone(), payload);
-            let key = number.checked_rem(orders.keys).unwrap_or(number).to_string();
-            let call = requester.ask(request).key(key).timeout(timeout).send();
+            let question = requester.ask(request).timeout(timeout);
+            let call = match orders.keys {
+                Keys::Own => question.key(number.to_string()),
+                Keys::Turns(keys) => question.key((number % keys.max(1)).to_string()),
+                Keys::Without => question,
+            }
+            .send();
             if orders.drops && marked {
                 drop(call);
                 writer.note(failure(id, Class::Unknown, "dropped", String::new()))?;

@@ -44,6 +44,8 @@ pub struct RequesterSettings {
     /// Whether a call that is dropped is cancelled at its replier too, by a record behind the
     /// request. To repliers that do not know of it, that record looks like a request.
     pub cancel_requests: bool,
+    /// Whether repliers may put several small replies into one record.
+    pub accept_packed: bool,
     /// Whether small requests without a key that are made at about the same time share a record, while
     /// many are in flight. Whoever reads the request topic must know of it, as Antiphon's repliers do.
     pub pack_requests: bool,
@@ -122,6 +124,7 @@ impl Default for RequesterSettings {
             max_request_bytes: 1_000_000,
             stream_buffer: 1_024,
             cancel_requests: false,
+            accept_packed: true,
             pack_requests: false,
             integrity: IntegritySettings::default(),
             encryption: EncryptionSettings::default(),

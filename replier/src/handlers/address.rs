@@ -11,7 +11,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::intake::incoming::ReplyTo;
+use crate::intake::incoming::{ReplyPlace, ReplyTo};
 use crate::sending::outgoing::Recipient;
 
 /// The first byte of the form that is written and read.
@@ -44,7 +44,7 @@ impl ReplyAddress {
         Self {
             request_topic: request_topic.to_owned(),
             reply_topic: to.reply_to.topic.as_ref().to_owned(),
-            partition: to.reply_to.partition,
+            partition: to.reply_to.place.partition(),
             correlation_id: to.correlation_id.clone(),
             key: to.key.clone(),
             deadline_unix_ms: to.deadline.to_unix_millis(),
@@ -82,9 +82,8 @@ impl ReplyAddress {
         Recipient {
             reply_to: ReplyTo {
                 topic: Arc::from(self.reply_topic.as_str()),
-                partition: self.partition,
+                place: ReplyPlace::new(self.partition, false),
                 protection: None,
-                packs: false,
             },
             correlation_id: self.correlation_id.clone(),
             key: self.key.clone(),

@@ -36,11 +36,37 @@ pub(crate) struct Incoming {
 #[derive(Debug, Clone)]
 pub(crate) struct ReplyTo {
     pub(crate) topic: Arc<str>,
-    pub(crate) partition: Option<i32>,
+    pub(crate) place: ReplyPlace,
     /// Seals and signs the reply; `None` if neither is to be done.
     pub(crate) protection: Option<Arc<Protection>>,
-    /// The reply may share a record with others.
-    pub(crate) packs: bool,
+}
+
+/// Where in its topic. One value, since there are as many as requests that run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReplyPlace {
+    /// Where the key, or the producer, puts it.
+    Any,
+    /// In this partition.
+    In(i32),
+    /// The same, and it may share a record with others.
+    SharedIn(i32),
+}
+
+impl ReplyPlace {
+    pub(crate) fn new(partition: Option<i32>, shares: bool) -> Self {
+        match partition {
+            None => Self::Any,
+            Some(partition) if shares => Self::SharedIn(partition),
+            Some(partition) => Self::In(partition),
+        }
+    }
+
+    pub(crate) fn partition(self) -> Option<i32> {
+        match self {
+            Self::Any => None,
+            Self::In(partition) | Self::SharedIn(partition) => Some(partition),
+        }
+    }
 }
 
 /// A record that cannot even be answered. It is counted, and kept as a dead letter or passed over.
@@ -206,8 +232,8 @@ impl RecordReader {
             let correlation_id = correlation_id(headers)?;
             let topic = self.reply_topic(&place.topic, headers)?;
             let partition = headers.reply_partition().map_err(Rejected::ReplyHeaders)?;
-            let packs = headers.accepts_packed();
-            (correlation_id, Some(ReplyTo { topic, partition, protection, packs }))
+            let place = ReplyPlace::new(partition, headers.accepts_packed());
+            (correlation_id, Some(ReplyTo { topic, place, protection }))
         };
         let deadline = headers.deadline_unix_millis();
         let fault = deadline.err().or(endpoint.err());

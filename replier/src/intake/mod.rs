@@ -18,7 +18,7 @@ pub(crate) mod poll;
 pub(crate) mod record;
 pub(crate) mod reply_to;
 pub(crate) mod rights;
-pub(crate) mod shared;
+pub(crate) mod several;
 #[cfg(test)]
 mod simulation;
 mod taking;

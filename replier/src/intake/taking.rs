@@ -10,7 +10,7 @@ use antiphon_common::{Clocks, Code, Status};
 use crate::intake::assignment::Assignment;
 use crate::intake::incoming::{Incoming, RecordReader, Rejected, correlation_id};
 use crate::intake::record::{PackedRecord, Record};
-use crate::intake::shared::Shared;
+use crate::intake::several::Several;
 use crate::intake::tracker::{Taken, Tracker};
 
 /// What it takes to do that, for the records of one turn.
@@ -37,7 +37,7 @@ impl Taking<'_> {
         if !RecordReader::is_packed(record) {
             return self.request(record, tracker, taken).into_iter().for_each(put);
         }
-        let shared = Shared::new(taken);
+        let shared = Several::new(taken);
         for item in Packed::read(record.payload().unwrap_or_default()) {
             let part = tracker.take_part(record.offset(), &shared);
             let taken = match item {

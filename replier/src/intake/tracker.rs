@@ -9,7 +9,7 @@ use crate::dedupe::partition::{First, Handled};
 use crate::intake::cancellations::Cancellations;
 use crate::intake::gaps;
 use crate::intake::outstanding::Outstanding;
-use crate::intake::shared::Shared;
+use crate::intake::several::Several;
 use crate::intake::watermark::{Start, Watermark};
 
 /// One partition from assignment to revocation.
@@ -78,7 +78,7 @@ pub(crate) struct Taken {
     /// It is known whether another like it has run.
     looked_up: bool,
     /// Its record, if that has other requests too.
-    record: Option<Arc<Shared>>,
+    record: Option<Arc<Several>>,
     /// The right to run it, if others like it are told what it comes to.
     first: Option<Box<First>>,
 }
@@ -142,11 +142,11 @@ impl Tracker {
     }
 
     /// Takes in one of several requests of a record that was taken in.
-    pub(crate) fn take_part(self: &Arc<Self>, offset: i64, record: &Arc<Shared>) -> Taken {
+    pub(crate) fn take_part(self: &Arc<Self>, offset: i64, record: &Arc<Several>) -> Taken {
         self.count(offset, Some(Arc::clone(record)))
     }
 
-    fn count(self: &Arc<Self>, offset: i64, record: Option<Arc<Shared>>) -> Taken {
+    fn count(self: &Arc<Self>, offset: i64, record: Option<Arc<Several>>) -> Taken {
         self.outstanding.add();
         self.taken.fetch_add(1, Ordering::Relaxed);
         Taken {

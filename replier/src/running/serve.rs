@@ -406,9 +406,8 @@ pub(crate) mod tests {
         tracker.cancellations.cancel(b"id");
         let reply_to = crate::intake::incoming::ReplyTo {
             topic: "t.replies".into(),
-            partition: None,
+            place: crate::intake::incoming::ReplyPlace::Any,
             protection: None,
-            packs: false,
         };
         let job = Job { reply_to: Some(reply_to), ..Job::default() };
         let incoming = Incoming {

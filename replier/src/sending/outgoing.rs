@@ -9,7 +9,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::OwnedHeaders;
 
 use crate::handlers::context::RawReply;
-use crate::intake::incoming::ReplyTo;
+use crate::intake::incoming::{ReplyPlace, ReplyTo};
 use crate::sending::duty::Duty;
 
 /// A reply with a larger payload has a record of its own.
@@ -120,7 +120,8 @@ impl Outgoing {
     pub(crate) fn destinations(&self) -> Vec<(ReplyTo, bool)> {
         let before = self.before.iter().rev().map(|forward| {
             let topic = Arc::clone(&forward.topic);
-            (ReplyTo { topic, partition: forward.partition, protection: None, packs: false }, false)
+            let place = ReplyPlace::new(forward.partition, false);
+            (ReplyTo { topic, place, protection: None }, false)
         });
         let reply = self.reply.iter().map(|reply| (reply.to.reply_to.clone(), true));
         before.chain(reply).collect()
@@ -138,9 +139,12 @@ impl Outgoing {
     /// Where a reply goes that may share its record, and how many bytes it has; `None` if it may not.
     pub(super) fn packs(&self) -> Option<(&Arc<str>, i32, usize)> {
         let reply = self.reply.as_ref().filter(|_| self.before.is_empty())?;
-        let to = &reply.to.reply_to;
+        let ReplyTo { topic, place: ReplyPlace::SharedIn(partition), .. } = &reply.to.reply_to
+        else {
+            return None;
+        };
         let bytes = reply.payload_len();
-        (to.packs && bytes <= SMALL).then_some((&to.topic, to.partition?, bytes))
+        (bytes <= SMALL).then_some((topic, *partition, bytes))
     }
 
     /// Writes the reply behind others.
@@ -189,13 +193,14 @@ impl Forward {
 
 impl Reply {
     pub(crate) fn record(&self) -> Record {
-        let ReplyTo { topic, partition, protection, .. } = &self.to.reply_to;
+        let ReplyTo { topic, place, protection } = &self.to.reply_to;
         let (key, mut payload) = (self.to.key.clone(), (!self.is_bare()).then(|| self.payload()));
         let mut headers = self.headers();
         if let Some(protection) = protection {
             (headers, payload) = protection.apply(headers, topic, key.as_deref(), payload);
         }
-        Record { topic: Arc::clone(topic), partition: *partition, key, payload, headers }
+        let (topic, partition) = (Arc::clone(topic), place.partition());
+        Record { topic, partition, key, payload, headers }
     }
 
     fn pack_into(&self, pack: &mut Pack) {
@@ -296,7 +301,7 @@ pub(crate) mod tests {
         let duty = Duty::Whole(tracker.take(0).expect("new"));
         let (topic, protection) = ("t.replies".into(), None);
         let to = Recipient {
-            reply_to: ReplyTo { topic, partition, protection, packs: true },
+            reply_to: ReplyTo { topic, place: ReplyPlace::new(partition, true), protection },
             correlation_id: "id".into(),
             key: None,
             deadline: Deadline::after(Duration::from_secs(60)),
@@ -312,9 +317,8 @@ pub(crate) mod tests {
         let to = Recipient {
             reply_to: ReplyTo {
                 topic: "t.replies".into(),
-                partition: None,
+                place: ReplyPlace::Any,
                 protection: None,
-                packs: false,
             },
             correlation_id: "id".into(),
             key: None,

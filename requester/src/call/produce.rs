@@ -104,7 +104,7 @@ impl Session {
             idempotency_key: options.idempotency_key.as_deref(),
             claim: question.claim,
             cancellable: options.cancellable,
-            accepts_packed: matches!(answers, Answers::Anywhere),
+            accepts_packed: self.accepts_packed(answers, reply_partition),
             application: &options.headers,
         };
         let runtime = if acknowledged { None } else { self.packs_on(question) };
@@ -147,6 +147,12 @@ impl Session {
         }
         record = record.headers(block);
         self.producers.send(record, acknowledged).map_err(Failure::refused)
+    }
+
+    /// Replies share records in a partition that was named only. Tickets find theirs by themselves.
+    fn accepts_packed(&self, answers: Answers, partition: Option<i32>) -> bool {
+        let is_plain = matches!(answers, Answers::Anywhere);
+        is_plain && partition.is_some() && self.settings.accept_packed
     }
 
     /// The runtime on which a request is gathered with others, if it may share a record: it is small,

@@ -11,7 +11,7 @@ use antiphon::config::{
 use antiphon::metrics::RequesterMetrics;
 use antiphon::replier::{RawReply, RawRequest as Asked};
 use antiphon::requester::{CallError, CallErrorKind, RawRequest, Reply};
-use antiphon::wire::{Pack, Packed, is_packed, names};
+use antiphon::wire::{Pack, Packed, names};
 use antiphon::{Code, Context, Outcome, Replier, Requester, Router, Status};
 use antiphon_testkit::TestBroker;
 use futures::future::join_all;
@@ -20,7 +20,7 @@ use tokio::runtime::Builder;
 
 use crate::support::asking::build;
 use crate::support::brokers::{QUOTES, REPLIES, embedded, settings};
-use crate::support::records::{Record, produce, read_all};
+use crate::support::records::{Record, items, produce, read_all};
 use crate::support::replying::{Running, echo, run, start};
 use crate::support::waiting::{LIMIT, bounded, eventually};
 
@@ -52,20 +52,6 @@ async fn ask_right(requester: &Requester) {
     }
 }
 
-fn is_shared(record: &Record) -> bool {
-    is_packed(record.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_deref())))
-}
-
-/// How many requests or replies are in records of a topic, and in how many.
-fn counts(broker: &TestBroker, topic: &str) -> (usize, usize) {
-    let records = read_all(broker, topic);
-    let count = |record: &Record| match is_shared(record) {
-        true => Packed::read(record.payload.as_deref().unwrap_or_default()).count(),
-        false => 1,
-    };
-    (records.iter().map(count).sum(), records.len())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn replies_share_records_and_requests_only_if_they_are_set_to() {
     let broker = embedded(2);
@@ -83,11 +69,11 @@ async fn replies_share_records_and_requests_only_if_they_are_set_to() {
         assert_eq!(metrics.packed_requests.get() > 0, packs);
         assert_eq!(replier.metrics.packed_requests.get(), metrics.packed_requests.get());
     }
-    let (requests, records) = counts(&broker, QUOTES);
-    assert!(records < requests, "{requests} requests in {records} records");
-    let (replies, records) = counts(&broker, REPLIES);
-    assert!(records < replies, "{replies} replies in {records} records");
-    assert_eq!(replies, requests);
+    for topic in [QUOTES, REPLIES] {
+        let (items, records) = (items(&broker, topic), read_all(&broker, topic).len());
+        assert!(records < items, "{items} in {records} records of {topic}");
+    }
+    assert_eq!(items(&broker, QUOTES), items(&broker, REPLIES));
     replier.stop().await.unwrap();
 }
 
@@ -117,7 +103,7 @@ async fn they_are_signed_and_sealed_each_for_itself() {
             has(names::SIGNATURE) && has(names::SEALED)
         })
     };
-    assert!(read_all(&broker, QUOTES).iter().filter(|r| is_shared(r)).all(item_is_signed));
+    assert!(read_all(&broker, QUOTES).iter().filter(|r| r.is_shared()).all(item_is_signed));
     replier.stop().await.unwrap();
 }
 

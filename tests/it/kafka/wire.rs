@@ -51,6 +51,7 @@ async fn a_request_to_one_partition_and_its_reply_have_the_headers_of_the_contra
             "antiphon-deadline",
             "antiphon-endpoint",
             "content-type",
+            "antiphon-accept-packed",
             "tenant",
         ]
     );

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use antiphon::wire::{Packed, is_packed};
 use antiphon_testkit::TestBroker;
 use rdkafka::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -36,6 +37,12 @@ impl Record {
         value
     }
 
+    /// Whether several requests or replies are in its payload.
+    pub(crate) fn is_shared(&self) -> bool {
+        let headers = self.headers.iter();
+        is_packed(headers.map(|(name, value)| (name.as_bytes(), value.as_deref())))
+    }
+
     /// The names of all headers, in order.
     pub(crate) fn header_names(&self) -> Vec<&str> {
         self.headers.iter().map(|(name, _)| name.as_str()).collect()
@@ -60,6 +67,15 @@ pub(crate) fn produce(broker: &TestBroker, topic: &str, payload: &[u8], headers:
     producer.send(record).map_err(|refused| refused.0).unwrap();
     producer.flush(LIMIT).unwrap();
     assert!(acknowledged.0.load(Ordering::SeqCst), "the record was not acknowledged");
+}
+
+/// How many requests or replies are in the topic now, each in a record of its own or with others.
+pub(crate) fn items(broker: &TestBroker, topic: &str) -> usize {
+    let count = |record: &Record| match record.is_shared() {
+        true => Packed::read(record.payload.as_deref().unwrap_or_default()).count(),
+        false => 1,
+    };
+    read_all(broker, topic).iter().map(count).sum()
 }
 
 /// Every record that is in the topic now, partition by partition.

@@ -1,6 +1,7 @@
 //! Histories that are good, and the same with one thing wrong: each must be found by its name, and
 //! nothing else with it.
 
+mod packed;
 mod story;
 mod wrongs;
 

@@ -238,7 +238,7 @@ pub(super) fn told(partition: i32, offset: i64) -> Kind {
 }
 
 fn acked(id: Id, partition: i32, offset: i64) -> Kind {
-    Kind::Acked { id, topic: TOPIC.into(), partition, offset }
+    Kind::Acked { id, topic: TOPIC.into(), partition, offset, item: 0 }
 }
 
 pub(super) fn start(id: Id, attempt: u32, partition: i32, offset: i64, deadline: u64) -> Kind {

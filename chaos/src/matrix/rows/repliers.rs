@@ -10,8 +10,8 @@ use antiphon_chaos::checker::{Limits, Order};
 use super::hold;
 use crate::Outcome;
 use crate::matrix::row::{Errors, Row};
-use crate::matrix::stage::Stage;
-use crate::workers::orders::CrashPoint;
+use crate::matrix::stage::{Setup, Stage};
+use crate::workers::orders::{CrashPoint, Keys};
 use crate::workers::payload::Deed;
 
 /// A replier that kills itself, and another in its place.
@@ -23,6 +23,18 @@ const fn crash(variant: &'static str, name: &'static str) -> Row {
         Ok(())
     })
     .variant(variant)
+}
+
+/// Requests share records. They do only while many are in flight: here about 300, of which ten are asked at
+/// a time.
+fn packed(setup: &mut Setup) {
+    setup.asking.pack_requests = true;
+    setup.keys = Keys::Without;
+    setup.rate = 500;
+    setup.at_once = 10;
+    setup.handler_ms = 600;
+    // What a replier leaves when it dies is made up for soon.
+    setup.answering.concurrency = 1_000;
 }
 
 /// What was claimed by one that died is answered with an error by the next, and not done.
@@ -54,7 +66,7 @@ pub(super) fn rows() -> Vec<Row> {
             .duplicates()
             .setup(|setup| {
                 setup.answering.lane = Lane::ByKey;
-                setup.keys = 20;
+                setup.keys = Keys::Turns(20);
                 setup.handler_ms = 2;
             })
             .asks(|limits| limits.order = Order::ByKey),
@@ -108,6 +120,13 @@ pub(super) fn rows() -> Vec<Row> {
                 setup.answering.transactions.enabled = true;
             })
             .asks(|limits| limits.transactional = true),
+        crash("packed", "replier kills itself after the effect; packed requests")
+            .handled_again()
+            .counted(&["shared_requests"])
+            .setup(|setup| {
+                packed(setup);
+                setup.crash = Some(CrashPoint::AfterEffect);
+            }),
         Row::new(12, "replier ended by SIGTERM under load", |stage| {
             stage.stop_replier()?;
             stage.add_replier()?;

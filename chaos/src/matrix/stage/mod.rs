@@ -20,7 +20,7 @@ use super::witness::Changed;
 use crate::Outcome;
 use crate::faults::memory::Cage;
 use crate::workers::child::Worker;
-use crate::workers::orders::{Answering, Asking, Common, CrashPoint};
+use crate::workers::orders::{Answering, Asking, Common, CrashPoint, Keys};
 use crate::workers::payload::Deed;
 
 pub(super) use network::Who;
@@ -41,8 +41,9 @@ pub(super) struct Setup {
     pub(super) answering: ReplierSettings,
     pub(super) asking_properties: BTreeMap<String, String>,
     pub(super) reply_partitions: i32,
-    /// How many keys requests have by turns; 0 gives each its own.
-    pub(super) keys: u64,
+    pub(super) keys: Keys,
+    /// So many calls are made at a time.
+    pub(super) at_once: u32,
     /// Bytes that requests have besides.
     pub(super) padding: usize,
     /// Where repliers kill themselves when they are told to.
@@ -72,7 +73,8 @@ impl Default for Setup {
             answering: ReplierSettings::default(),
             asking_properties: BTreeMap::new(),
             reply_partitions: 1,
-            keys: 0,
+            keys: Keys::Own,
+            at_once: 1,
             padding: 0,
             crash: None,
             memory: None,
@@ -180,6 +182,7 @@ impl<'a> Stage<'a> {
             odd: self.setup.odd,
             drops: self.setup.drops,
             keys: self.setup.keys,
+            at_once: self.setup.at_once,
             padding: self.setup.padding,
             newcomers,
         };

@@ -109,7 +109,7 @@ impl std::fmt::Display for Code {
 mod tests {
     use super::*;
     use crate::handlers::context::RawReply;
-    use crate::intake::incoming::ReplyTo;
+    use crate::intake::incoming::{ReplyPlace, ReplyTo};
     use crate::intake::outstanding::Outstanding;
     use crate::intake::tracker::Tracker;
     use crate::sending::duty::Duty;
@@ -125,9 +125,8 @@ mod tests {
         let to = Recipient {
             reply_to: ReplyTo {
                 topic: "t.replies".into(),
-                partition: None,
+                place: ReplyPlace::Any,
                 protection: None,
-                packs: false,
             },
             correlation_id: "id".into(),
             key: None,

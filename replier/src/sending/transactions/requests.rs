@@ -73,7 +73,8 @@ impl Worker {
                     producer.look_up(&to.topic);
                 }
                 let client = self.consumer.client();
-                if let Err(code) = self.destinations.check(client, &to.topic, to.partition) {
+                if let Err(code) = self.destinations.check(client, &to.topic, to.place.partition())
+                {
                     fate = match is_reply {
                         true => blame.give_up(outgoing, Some(code)),
                         false => blame.aside(outgoing, Some(code)),

@@ -7,14 +7,14 @@ use crate::intake::tracker::Taken;
 
 /// A record that was taken in, and is held by each of its requests.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct Several {
     /// Taken out when the last one lets go. A lock that is never waited for, so that it may be shared.
     record: Mutex<Option<Taken>>,
     /// One was dropped that was not complete.
     left: AtomicBool,
 }
 
-impl Shared {
+impl Several {
     /// Whoever reads the requests holds it until the last one is read, or the record would be complete
     /// whenever those are that were read so far.
     pub(crate) fn new(record: Taken) -> Arc<Self> {
@@ -27,7 +27,7 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for Several {
     fn drop(&mut self) {
         let record = self.record.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(record) = record.filter(|_| !*self.left.get_mut()) {
@@ -52,7 +52,7 @@ mod tests {
             ends in prop::collection::vec((prop::bool::weighted(0.9), any::<prop::sample::Index>()), 1..20),
         ) {
             let tracker = Tracker::new("t".into(), 0, Outstanding::new(ReplierMetrics::new()));
-            let shared = Shared::new(tracker.take(7).expect("new"));
+            let shared = Several::new(tracker.take(7).expect("new"));
             let mut requests: Vec<Taken> =
                 ends.iter().map(|_| tracker.take_part(7, &shared)).collect();
             requests.iter_mut().for_each(|request| assert!(request.start()));
