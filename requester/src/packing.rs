@@ -12,9 +12,8 @@ use antiphon_common::wire::Pack;
 
 use crate::call::Name;
 
-/// So many requests share a record at most, and so many bytes.
-const MOST: usize = 64;
-const MOST_BYTES: usize = 16 * 1024;
+/// So many bytes share a record at most.
+const MOST_BYTES: usize = 64 * 1024;
 /// A request with a larger payload has a record of its own.
 pub(crate) const SMALL: usize = 4 * 1024;
 /// Requests that have waited for so long are sent by whoever sees it: their runtime is busy.
@@ -54,8 +53,14 @@ pub(crate) struct Added {
 }
 
 impl Packing {
-    /// Adds a request to `topic`.
-    pub(crate) fn add(&self, topic: &Name, now: Instant, write: impl FnOnce(&mut Pack)) -> Added {
+    /// Adds a request to `topic`; `most` share a record.
+    pub(crate) fn add(
+        &self,
+        topic: &Name,
+        now: Instant,
+        most: usize,
+        write: impl FnOnce(&mut Pack),
+    ) -> Added {
         let mut gathered = self.lock();
         let mut added = Added::default();
         if gathered.first.as_ref().is_some_and(|(other, _)| **other != **topic) {
@@ -67,7 +72,7 @@ impl Packing {
         }
         write(&mut gathered.pack);
         gathered.count += 1;
-        if added.full.is_none() && gathered.is_full(now) {
+        if added.full.is_none() && gathered.is_full(most, now) {
             added = Added { is_first: false, full: gathered.take() };
         }
         self.waits.store(gathered.first.is_some(), Ordering::Relaxed);
@@ -95,8 +100,8 @@ impl Packing {
 }
 
 impl Gathered {
-    fn is_full(&self, now: Instant) -> bool {
-        self.count >= MOST || self.pack.bytes().len() >= MOST_BYTES || self.is_late(now)
+    fn is_full(&self, most: usize, now: Instant) -> bool {
+        self.count >= most || self.pack.bytes().len() >= MOST_BYTES || self.is_late(now)
     }
 
     fn is_late(&self, now: Instant) -> bool {
@@ -114,9 +119,11 @@ mod tests {
     use super::*;
     use rdkafka::message::OwnedHeaders;
 
+    const MOST: usize = 64;
+
     fn add(packing: &Packing, topic: &str, now: Instant, payload: &[u8]) -> Added {
         let headers = OwnedHeaders::new();
-        packing.add(&Name::from(topic.to_owned()), now, |pack| {
+        packing.add(&Name::from(topic.to_owned()), now, MOST, |pack| {
             pack.push_written(&headers, None, Some(payload));
         })
     }

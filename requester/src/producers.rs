@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use antiphon_common::config::KafkaSettings;
 use antiphon_common::kafka::PacedProducer;
-use antiphon_common::wire::{Pack, Packed, PackedItem, cancel_headers};
+use antiphon_common::wire::{Pack, Packed, PackedItem, cancel_headers, most_packed};
 use antiphon_common::{CorrelationId, Integrity};
 use rdkafka::error::KafkaResult;
 use rdkafka::producer::{BaseRecord, PurgeConfig};
@@ -85,7 +85,8 @@ impl Producers {
         now: Instant,
         write: impl FnOnce(&mut Pack),
     ) {
-        let Added { is_first, full } = self.packing.add(topic, now, write);
+        let Added { is_first, full } =
+            self.packing.add(topic, now, most_packed(self.under_way()), write);
         if let Some(full) = full {
             self.send_together(&full);
         }

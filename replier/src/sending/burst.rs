@@ -5,9 +5,8 @@ use std::mem;
 
 use crate::sending::outgoing::{Outgoing, Together};
 
-/// So many replies share a record at most, and so many bytes of payloads.
-const MOST: usize = 64;
-const MOST_BYTES: usize = 16 * 1024;
+/// So many bytes of payloads share a record at most.
+const MOST_BYTES: usize = 64 * 1024;
 /// To so many partitions replies are gathered at once.
 const PARTITIONS: usize = 8;
 
@@ -22,6 +21,8 @@ struct Gathered {
     /// Whose they are; `None` if nothing is to be gathered. A handler may make another replier of this
     /// process answer.
     sender: Option<usize>,
+    /// So many replies share a record at most.
+    most: usize,
     groups: Vec<Group>,
 }
 
@@ -41,12 +42,13 @@ pub(super) enum Added {
     Full(Together),
 }
 
-/// Begins to gather the replies of `sender` on this thread. `false` if some are gathered already.
-pub(super) fn begin(sender: usize) -> bool {
+/// Begins to gather the replies of `sender` on this thread, of which `most` share a record. `false` if some
+/// are gathered already.
+pub(super) fn begin(sender: usize, most: usize) -> bool {
     GATHERED.with_borrow_mut(|gathered| {
         let is_free = gathered.sender.is_none();
         if is_free {
-            gathered.sender = Some(sender);
+            (gathered.sender, gathered.most) = (Some(sender), most);
         }
         is_free
     })
@@ -78,14 +80,14 @@ impl Gathered {
             Some(at) => at,
             None if self.groups.len() >= PARTITIONS => return Added::Alone(outgoing),
             None => {
-                self.groups.push(Group { bytes: 0, replies: Vec::with_capacity(MOST) });
+                self.groups.push(Group { bytes: 0, replies: Vec::with_capacity(self.most) });
                 self.groups.len() - 1
             }
         };
         let group = &mut self.groups[at];
         group.bytes += bytes;
         group.replies.push(outgoing);
-        if group.replies.len() >= MOST || group.bytes >= MOST_BYTES {
+        if group.replies.len() >= self.most || group.bytes >= MOST_BYTES {
             return Added::Full(self.groups.swap_remove(at).replies);
         }
         Added::Gathered
@@ -98,6 +100,8 @@ mod tests {
     use crate::handlers::context::RawReply;
     use crate::sending::outgoing::tests::reply_to;
 
+    const MOST: usize = 64;
+
     fn reply(partition: Option<i32>, size: usize) -> Box<Outgoing> {
         reply_to(partition, RawReply::new(vec![0; size]))
     }
@@ -105,8 +109,8 @@ mod tests {
     #[test]
     fn replies_to_one_partition_leave_together_and_nothing_is_gathered_before_or_after() {
         assert!(matches!(add(1, reply(Some(0), 1)), Added::Alone(_)));
-        assert!(begin(1));
-        assert!(!begin(1), "in a burst there is no other");
+        assert!(begin(1, MOST));
+        assert!(!begin(1, MOST), "in a burst there is no other");
         for partition in [0, 1, 0] {
             assert!(matches!(add(1, reply(Some(partition), 1)), Added::Gathered));
         }
@@ -117,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_is_large_or_has_no_partition_goes_alone() {
-        assert!(begin(1));
+        assert!(begin(1, MOST));
         assert!(matches!(add(1, reply(None, 1)), Added::Alone(_)));
         assert!(matches!(add(1, reply(Some(0), MOST_BYTES)), Added::Alone(_)));
         assert!(end().is_empty());
@@ -125,8 +129,8 @@ mod tests {
 
     #[test]
     fn they_leave_when_they_are_many_or_large() {
-        for (size, expected) in [(1, MOST), (MOST_BYTES / 8, 8)] {
-            assert!(begin(1));
+        for (size, expected) in [(1, MOST), (MOST_BYTES / 16, 16)] {
+            assert!(begin(1, MOST));
             for _ in 1..expected {
                 assert!(matches!(add(1, reply(Some(0), size)), Added::Gathered));
             }
@@ -138,7 +142,7 @@ mod tests {
 
     #[test]
     fn to_many_partitions_some_go_alone() {
-        assert!(begin(1));
+        assert!(begin(1, MOST));
         let last = i32::try_from(PARTITIONS).expect("few");
         for partition in 0..last {
             assert!(matches!(add(1, reply(Some(partition), 1)), Added::Gathered));

@@ -9,7 +9,7 @@ use antiphon_common::blocking::on_own_thread;
 use antiphon_common::config::KafkaSettings;
 use antiphon_common::kafka::{LogGate, Observer, PacedProducer};
 use antiphon_common::metrics::ReplierMetrics;
-use antiphon_common::wire::Pack;
+use antiphon_common::wire::{Pack, most_packed};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -141,7 +141,7 @@ impl Replies {
 
     /// Until what is returned is dropped, replies that this thread sends may share records.
     pub(crate) fn burst(&self) -> Burst<'_> {
-        Burst(burst::begin(self.own()).then_some(self))
+        Burst(burst::begin(self.own(), most_packed(self.under_way())).then_some(self))
     }
 
     /// Tells it from other senders.
@@ -197,12 +197,14 @@ impl Replies {
         self.hand_over(record);
     }
 
+    /// How many requests are to be answered.
+    fn under_way(&self) -> usize {
+        usize::try_from(self.producer.context().metrics.outstanding.get()).unwrap_or_default()
+    }
+
     fn hand_over(&self, record: BaseRecord<'_, [u8], [u8], Box<Outgoing>>) {
-        let acknowledgements = self.producer.context();
-        let under_way = acknowledgements.metrics.outstanding.get();
-        let under_way = usize::try_from(under_way).unwrap_or_default();
-        if let Err((error, outgoing)) = self.producer.send(record, under_way) {
-            acknowledgements.failed(&error, outgoing);
+        if let Err((error, outgoing)) = self.producer.send(record, self.under_way()) {
+            self.producer.context().failed(&error, outgoing);
         }
     }
 }
