@@ -38,6 +38,7 @@ impl Taking<'_> {
             return self.request(record, tracker, taken).into_iter().for_each(put);
         }
         let shared = Several::new(taken);
+        let mut is_kept = false;
         for item in Packed::read(record.payload().unwrap_or_default()) {
             let part = tracker.take_part(record.offset(), &shared);
             let taken = match item {
@@ -45,6 +46,12 @@ impl Taking<'_> {
                     self.metrics.packed_requests.inc();
                     let taken = self.request(&PackedRecord { record, item }, tracker, part);
                     taken.map(|request| self.checked(request))
+                }
+                // The whole record is what is kept, and one of its kind is enough.
+                Err(fault) if std::mem::replace(&mut is_kept, true) => {
+                    self.note(&Rejected::Packed(fault));
+                    part.complete();
+                    None
                 }
                 Err(fault) => self.rejected(record, tracker, part, &Rejected::Packed(fault)),
             };

@@ -6,7 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use antiphon::config::{
-    EncryptionSettings, IntegritySettings, ReplierSettings, RequesterSettings, TransactionSettings,
+    DeadLetterSettings, EncryptionSettings, IntegritySettings, ReplierSettings, RequesterSettings,
+    TransactionSettings,
 };
 use antiphon::metrics::RequesterMetrics;
 use antiphon::replier::{RawReply, RawRequest as Asked};
@@ -20,9 +21,11 @@ use tokio::runtime::Builder;
 
 use crate::support::asking::build;
 use crate::support::brokers::{QUOTES, REPLIES, embedded, settings};
-use crate::support::records::{Record, items, produce, read_all};
+use crate::support::records::{Record, ends, items, produce, read_all};
 use crate::support::replying::{Running, echo, run, start};
 use crate::support::waiting::{LIMIT, bounded, eventually};
+
+const DEAD: &str = "quotes.dlq";
 
 /// More than from which on requests share records.
 const MANY: usize = 600;
@@ -192,6 +195,26 @@ fn none_is_held_back_by_a_runtime_that_does_nothing_else() {
     let replies = serving.block_on(bounded("all calls end", sent)).unwrap();
     assert!(replies.iter().all(Result::is_ok));
     serving.block_on(replier.stop()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_cannot_be_read_is_kept_once() {
+    let broker = TestBroker::mock().topic(QUOTES, 1).topic(DEAD, 1).start().unwrap();
+    let dead_letter = DeadLetterSettings { enabled: true, ..Default::default() };
+    let own = ReplierSettings { dead_letter, ..Default::default() };
+    let replier = replier(&broker, own, echo(QUOTES)).await;
+    let mut pack = Pack::default();
+    pack.push_written(&OwnedHeaders::new(), None, Some(b"whose?"));
+    // Items of one byte each, which says that more follow.
+    let payload = [pack.bytes(), &[0, 0, 0, 1, 200].repeat(100)].concat();
+    produce(&broker, QUOTES, &payload, Pack::headers());
+    eventually("both are kept", || ends(&broker, DEAD) == [2]).await;
+    eventually("all is complete", || replier.metrics.outstanding.get() == 0).await;
+    assert_eq!(replier.metrics.rejected("packed").get(), 100);
+    let kept: Vec<_> = read_all(&broker, DEAD).into_iter().map(|record| record.payload).collect();
+    assert_eq!(kept, [Some(b"whose?".to_vec()), Some(payload)]);
+    replier.stop().await.unwrap();
+    assert_eq!(ends(&broker, DEAD), [2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
