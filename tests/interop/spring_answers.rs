@@ -35,6 +35,7 @@ async fn a_spring_listener_answers_on_the_partition_it_is_told() {
     let requests = exchange("spring-answers-partition", ReplyPartition::Fixed(1)).await;
     for request in &requests {
         let names = [
+            "antiphon-accept-packed",
             "antiphon-deadline",
             "antiphon-endpoint",
             "content-type",
