@@ -8,14 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use antiphon_common::wire::Pack;
+use antiphon_common::wire::{MAX_PACK_BYTES, Pack};
 
 use crate::call::Name;
 
-/// So many bytes share a record at most.
-const MOST_BYTES: usize = 64 * 1024;
-/// A request with a larger payload has a record of its own.
-pub(crate) const SMALL: usize = 4 * 1024;
 /// Requests that have waited for so long are sent by whoever sees it: their runtime is busy.
 const LATE: Duration = Duration::from_millis(1);
 
@@ -101,7 +97,7 @@ impl Packing {
 
 impl Gathered {
     fn is_full(&self, most: usize, now: Instant) -> bool {
-        self.count >= most || self.pack.bytes().len() >= MOST_BYTES || self.is_late(now)
+        self.count >= most || self.pack.bytes().len() >= MAX_PACK_BYTES || self.is_late(now)
     }
 
     fn is_late(&self, now: Instant) -> bool {
@@ -147,7 +143,7 @@ mod tests {
     #[test]
     fn they_leave_when_they_are_many_or_large() {
         let (packing, now) = (Packing::default(), Instant::now());
-        for payload in [&b"1"[..], &[7; MOST_BYTES / 8]] {
+        for payload in [&b"1"[..], &[7; MAX_PACK_BYTES / 8]] {
             let mut added = 0;
             let full = loop {
                 added += 1;
@@ -156,7 +152,7 @@ mod tests {
                 }
             };
             assert_eq!(added, full.count);
-            assert!(full.count == MOST || full.pack.bytes().len() >= MOST_BYTES);
+            assert!(full.count == MOST || full.pack.bytes().len() >= MAX_PACK_BYTES);
             assert!(packing.take().is_none());
         }
     }

@@ -17,7 +17,9 @@ pub use caps::{Caps, HeaderFault};
 pub use dead_letter::{DeadLetter, DeadLetterOut};
 pub use headers::Headers;
 pub use origin::{Origin, RawHeader, is_added};
-pub use packed::{MAX_PACKED, Pack, Packed, PackedItem, is_packed, most_packed};
+pub use packed::{
+    MAX_ITEM_PAYLOAD, MAX_PACK_BYTES, MAX_PACKED, Pack, Packed, PackedItem, is_packed, most_packed,
+};
 pub use reply::{ReplyHeaders, ReplyHeadersOut, StreamPosition};
 pub use request::{RequestHeaders, RequestHeadersOut, cancel_headers};
 pub use retry::{RetryHeaders, RetryHeadersOut};

@@ -13,6 +13,11 @@ use super::{HeaderFault, RawHeader, names};
 /// The most that are read out of one record.
 pub const MAX_PACKED: usize = 1_024;
 
+/// A request or reply with a larger payload has a record of its own.
+pub const MAX_ITEM_PAYLOAD: usize = 4 * 1024;
+/// A record with so many bytes takes no more.
+pub const MAX_PACK_BYTES: usize = 64 * 1024;
+
 /// How many items Antiphon puts into one record at most, when so many requests or replies are under way: a
 /// quarter of them, so that the next record fills while others are on their way. With 256 under way, all in
 /// one record were measured to cost an eighth of the throughput; with 1,024, 64 in one a fifth.

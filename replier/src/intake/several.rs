@@ -1,37 +1,43 @@
-//! A record with several requests: it is complete when all of them are.
+//! What is complete when all of its parts are: a record with several requests, a request with several replies.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use crate::intake::tracker::Taken;
 
-/// A record that was taken in, and is held by each of its requests.
+/// What was taken in, held by each of its parts.
 #[derive(Debug)]
 pub(crate) struct Several {
-    /// Taken out when the last one lets go. A lock that is never waited for, so that it may be shared.
-    record: Mutex<Option<Taken>>,
+    /// Taken out when the last part lets go.
+    whole: Mutex<Option<Taken>>,
     /// One was dropped that was not complete.
     left: AtomicBool,
 }
 
 impl Several {
-    /// Whoever reads the requests holds it until the last one is read, or the record would be complete
-    /// whenever those are that were read so far.
-    pub(crate) fn new(record: Taken) -> Arc<Self> {
-        Arc::new(Self { record: Mutex::new(Some(record)), left: AtomicBool::new(false) })
+    /// Whoever makes the parts holds it until the last one is made, or the whole would be complete
+    /// whenever those are that were made so far.
+    pub(crate) fn new(whole: Taken) -> Self {
+        Self { whole: Mutex::new(Some(whole)), left: AtomicBool::new(false) }
     }
 
-    /// A request stays incomplete, and so does the record.
-    pub(super) fn leave(&self) {
+    /// A part stays incomplete, and so does the whole.
+    pub(crate) fn leave(&self) {
         self.left.store(true, Ordering::Relaxed);
+    }
+
+    /// Changes the whole.
+    pub(crate) fn with_whole(&self, change: impl FnOnce(&mut Taken)) {
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        whole.as_mut().map(change);
     }
 }
 
 impl Drop for Several {
     fn drop(&mut self) {
-        let record = self.record.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(record) = record.filter(|_| !*self.left.get_mut()) {
-            record.complete();
+        let whole = self.whole.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(whole) = whole.filter(|_| !*self.left.get_mut()) {
+            whole.complete();
         }
     }
 }
@@ -43,6 +49,7 @@ mod tests {
     use crate::intake::tracker::Tracker;
     use antiphon_common::metrics::ReplierMetrics;
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     proptest! {
         /// Whatever the order in which they end, the record is complete with the last one and not
@@ -52,7 +59,7 @@ mod tests {
             ends in prop::collection::vec((prop::bool::weighted(0.9), any::<prop::sample::Index>()), 1..20),
         ) {
             let tracker = Tracker::new("t".into(), 0, Outstanding::new(ReplierMetrics::new()));
-            let shared = Several::new(tracker.take(7).expect("new"));
+            let shared = Arc::new(Several::new(tracker.take(7).expect("new")));
             let mut requests: Vec<Taken> =
                 ends.iter().map(|_| tracker.take_part(7, &shared)).collect();
             requests.iter_mut().for_each(|request| assert!(request.start()));

@@ -37,7 +37,7 @@ impl Taking<'_> {
         if !RecordReader::is_packed(record) {
             return self.request(record, tracker, taken).into_iter().for_each(put);
         }
-        let shared = Several::new(taken);
+        let shared = Arc::new(Several::new(taken));
         let mut is_kept = false;
         for item in Packed::read(record.payload().unwrap_or_default()) {
             let part = tracker.take_part(record.offset(), &shared);

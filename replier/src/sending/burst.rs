@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::mem;
 
+use antiphon_common::wire::MAX_PACK_BYTES;
+
 use crate::sending::outgoing::{Outgoing, Together};
 
-/// So many bytes of payloads share a record at most.
-const MOST_BYTES: usize = 64 * 1024;
 /// To so many partitions replies are gathered at once.
 const PARTITIONS: usize = 8;
 
@@ -87,7 +87,7 @@ impl Gathered {
         let group = &mut self.groups[at];
         group.bytes += bytes;
         group.replies.push(outgoing);
-        if group.replies.len() >= self.most || group.bytes >= MOST_BYTES {
+        if group.replies.len() >= self.most || group.bytes >= MAX_PACK_BYTES {
             return Added::Full(self.groups.swap_remove(at).replies);
         }
         Added::Gathered
@@ -123,13 +123,13 @@ mod tests {
     fn what_is_large_or_has_no_partition_goes_alone() {
         assert!(begin(1, MOST));
         assert!(matches!(add(1, reply(None, 1)), Added::Alone(_)));
-        assert!(matches!(add(1, reply(Some(0), MOST_BYTES)), Added::Alone(_)));
+        assert!(matches!(add(1, reply(Some(0), MAX_PACK_BYTES)), Added::Alone(_)));
         assert!(end().is_empty());
     }
 
     #[test]
     fn they_leave_when_they_are_many_or_large() {
-        for (size, expected) in [(1, MOST), (MOST_BYTES / 16, 16)] {
+        for (size, expected) in [(1, MOST), (MAX_PACK_BYTES / 16, 16)] {
             assert!(begin(1, MOST));
             for _ in 1..expected {
                 assert!(matches!(add(1, reply(Some(0), size)), Added::Gathered));

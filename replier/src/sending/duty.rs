@@ -1,11 +1,11 @@
 //! What the acknowledgement of a reply record completes: a request, or one part of a stream.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::intake::several::Several;
 use crate::intake::tracker::{Taken, Tracker};
 
 /// The duty that goes with a record. Dropped without [`Duty::complete`], it leaves the request
@@ -30,13 +30,10 @@ pub(crate) struct Told {
 /// A request that is answered by a stream: complete when all of its parts are.
 #[derive(Debug)]
 pub(crate) struct Streamed {
-    /// Taken out when the last part is gone.
-    taken: Mutex<Option<Taken>>,
+    request: Several,
     tracker: Arc<Tracker>,
     /// Ends the stream without more records.
     halt: CancellationToken,
-    /// A part was dropped that was not complete.
-    left: AtomicBool,
 }
 
 /// One record of a stream, and its place in the stream's window if it is an item.
@@ -85,7 +82,7 @@ impl Duty {
     pub(crate) fn block(&mut self) {
         match self {
             Self::Whole(taken) => taken.block(),
-            Self::Part(part) => part.of.with_taken(Taken::block),
+            Self::Part(part) => part.of.request.with_whole(Taken::block),
             Self::Told(told) => told.taken.block(),
         }
     }
@@ -94,7 +91,7 @@ impl Duty {
     pub(crate) fn unblock(&mut self) {
         match self {
             Self::Whole(taken) => taken.unblock(),
-            Self::Part(part) => part.of.with_taken(Taken::unblock),
+            Self::Part(part) => part.of.request.with_whole(Taken::unblock),
             Self::Told(told) => told.taken.unblock(),
         }
     }
@@ -111,17 +108,7 @@ impl Streamed {
     /// Makes a stream of a request.
     pub(crate) fn new(taken: Taken, halt: CancellationToken) -> Arc<Self> {
         let tracker = Arc::clone(taken.tracker());
-        Arc::new(Self {
-            taken: Mutex::new(Some(taken)),
-            tracker,
-            halt,
-            left: AtomicBool::new(false),
-        })
-    }
-
-    fn with_taken(&self, change: impl FnOnce(&mut Taken)) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.as_mut().map(change);
+        Arc::new(Self { request: Several::new(taken), tracker, halt })
     }
 
     /// Whether no more records are to be sent.
@@ -146,16 +133,7 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         if !self.completed {
-            self.of.left.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Streamed {
-    fn drop(&mut self) {
-        let taken = self.taken.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(taken) = taken.filter(|_| !*self.left.get_mut()) {
-            taken.complete();
+            self.of.request.leave();
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use antiphon_common::wire::{Headers, Pack, ReplyHeadersOut, StreamPosition};
+use antiphon_common::wire::{Headers, MAX_ITEM_PAYLOAD, Pack, ReplyHeadersOut, StreamPosition};
 use antiphon_common::{Code, Deadline, Status};
 use bytes::Bytes;
 use rdkafka::error::RDKafkaErrorCode;
@@ -11,9 +11,6 @@ use rdkafka::message::OwnedHeaders;
 use crate::handlers::context::RawReply;
 use crate::intake::incoming::{ReplyPlace, ReplyTo};
 use crate::sending::duty::Duty;
-
-/// A reply with a larger payload has a record of its own.
-const SMALL: usize = 4 * 1024;
 
 /// The records that a request leads to, and the duty that goes with the last of them. Each is sent
 /// when the one before is acknowledged; in a transaction they are all sent at once.
@@ -144,7 +141,7 @@ impl Outgoing {
             return None;
         };
         let bytes = reply.payload_len();
-        (bytes <= SMALL).then_some((topic, *partition, bytes))
+        (bytes <= MAX_ITEM_PAYLOAD).then_some((topic, *partition, bytes))
     }
 
     /// Writes the reply behind others.

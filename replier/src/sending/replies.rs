@@ -151,12 +151,12 @@ impl Replies {
 
     /// In one record. Its opaque value is one of them, with the others.
     fn send_together(&self, mut replies: Together) {
-        let mut pack = Pack::default();
-        replies.iter().for_each(|reply| reply.pack_into(&mut pack));
         let Some(mut one) = replies.pop() else { return };
         let to = one.packs().filter(|_| !replies.is_empty());
         let Some((topic, partition, _)) = to else { return self.produce(one) };
         let topic = Arc::clone(topic);
+        let mut pack = Pack::default();
+        replies.iter().chain([&one]).for_each(|reply| reply.pack_into(&mut pack));
         one.others = replies;
         let count = u64::try_from(one.others.len() + 1).unwrap_or(u64::MAX);
         self.producer.context().metrics.packed_replies.inc_by(count);

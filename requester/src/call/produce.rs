@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use antiphon_common::wire::{Pack, RequestHeadersOut};
+use antiphon_common::wire::{MAX_ITEM_PAYLOAD, Pack, RequestHeadersOut};
 use antiphon_common::{Clocks, Deadline, clock};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::BaseRecord;
@@ -11,7 +11,6 @@ use tokio::runtime::Handle;
 use super::error::{CallErrorKind, Failure};
 use super::options::Question;
 use super::pending::Entry;
-use crate::packing::SMALL;
 use crate::session::Session;
 use crate::table::{Cancel, Done};
 
@@ -163,7 +162,7 @@ impl Session {
             && options.key.is_none()
             && options.idempotency_key.is_none()
             && options.partition.is_none()
-            && question.payload.len() <= SMALL
+            && question.payload.len() <= MAX_ITEM_PAYLOAD
             && self.producers.gathers();
         packs.then(Handle::try_current)?.ok()
     }
