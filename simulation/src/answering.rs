@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use antiphon_common::wire::names;
+use antiphon_common::wire::{deadline_millis, names};
 use antiphon_replier::simulated::{Committed, Dedupe, Held, Load};
 use rdkafka::message::{Headers, Message, OwnedMessage};
 
@@ -61,7 +61,8 @@ impl World {
         let record = message("requests", number, log.len(), record);
         let id = echoed(&record).expect("requests have an id");
         let identity = text(&record, names::IDEMPOTENCY_KEY).unwrap_or_else(|| format!("{id:?}"));
-        let deadline = text(&record, names::DEADLINE).and_then(|text| text.parse().ok());
+        let deadline =
+            text(&record, names::DEADLINE).and_then(|text| deadline_millis(text.as_bytes()));
         log.push(Logged {
             record,
             identity,

@@ -5,8 +5,8 @@ use antiphon::wire::names;
 
 /// What every batch of records begins with.
 const BATCH: f64 = 61.0;
-/// Unix milliseconds in decimal, for a long time.
-const DEADLINE: usize = 13;
+/// Unix milliseconds in decimal, for a long time, and that the reply may share a record.
+const DEADLINE: usize = "1700000000000;packed".len();
 /// Offsets in a batch and milliseconds since its first record: each fits into one byte below 64.
 const DELTA: usize = 1;
 
@@ -36,7 +36,6 @@ impl Records {
     pub(crate) fn of(names: Names, request_payload: usize, reply_payload: usize) -> Self {
         let correlation_id = Some((names::CORRELATION_ID.len(), 16));
         let content_type = names.content_type.map(|length| (names::CONTENT_TYPE.len(), length));
-        let accepts_packed = Some((names::ACCEPT_PACKED.len(), 1));
         let request = [
             correlation_id,
             Some((names::REPLY_TOPIC.len(), names.reply_topic)),
@@ -44,7 +43,6 @@ impl Records {
             Some((names::DEADLINE.len(), DEADLINE)),
             names.endpoint.map(|length| (names::ENDPOINT.len(), length)),
             content_type,
-            accepts_packed,
         ];
         let request: Vec<_> = request.into_iter().flatten().collect();
         let reply: Vec<_> = [correlation_id, content_type].into_iter().flatten().collect();

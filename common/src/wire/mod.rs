@@ -21,5 +21,5 @@ pub use packed::{
     MAX_ITEM_PAYLOAD, MAX_PACK_BYTES, MAX_PACKED, Pack, Packed, PackedItem, is_packed, most_packed,
 };
 pub use reply::{ReplyHeaders, ReplyHeadersOut, StreamPosition};
-pub use request::{RequestHeaders, RequestHeadersOut, cancel_headers};
+pub use request::{RequestHeaders, RequestHeadersOut, cancel_headers, deadline_millis};
 pub use retry::{RetryHeaders, RetryHeadersOut};

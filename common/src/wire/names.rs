@@ -9,7 +9,8 @@ pub const CORRELATION_ID: &str = "kafka_correlationId";
 pub const REPLY_TOPIC: &str = "kafka_replyTopic";
 /// Request: the partition to answer to, four bytes big-endian; absent in shared routing.
 pub const REPLY_PARTITION: &str = "kafka_replyPartition";
-/// Request: Unix milliseconds in ASCII decimal.
+/// Request: Unix milliseconds in ASCII decimal, and parameters, each behind a `;`: `packed` says
+/// that the reply may share a record with others. Unknown ones mean nothing.
 pub const DEADLINE: &str = "antiphon-deadline";
 /// Request: selects the handler, in UTF-8.
 pub const ENDPOINT: &str = "antiphon-endpoint";
@@ -56,8 +57,6 @@ pub const CLAIM: &str = "antiphon-claim";
 pub const SIGNATURE: &str = "antiphon-signature";
 /// Both ways: the payload is sealed; `1.<key id>`. See [`Envelope`](crate::Envelope).
 pub const SEALED: &str = "antiphon-sealed";
-/// Request: its reply may share a record with others. Present or absent.
-pub const ACCEPT_PACKED: &str = "antiphon-accept-packed";
 /// The first header of a record that is no request or reply, but has several in its payload. Present or
 /// absent.
 pub const PACKED: &str = "antiphon-packed";
@@ -65,7 +64,7 @@ pub const PACKED: &str = "antiphon-packed";
 pub const CONTENT_TYPE: &str = "content-type";
 
 /// Names that belong to the protocol, here or at a peer; they are not handed to applications.
-pub(crate) const PROTOCOL: [&str; 27] = [
+pub(crate) const PROTOCOL: [&str; 26] = [
     CORRELATION_ID,
     REPLY_TOPIC,
     REPLY_PARTITION,
@@ -90,7 +89,6 @@ pub(crate) const PROTOCOL: [&str; 27] = [
     CLAIM,
     SIGNATURE,
     SEALED,
-    ACCEPT_PACKED,
     PACKED,
     CONTENT_TYPE,
 ];

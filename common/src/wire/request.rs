@@ -29,7 +29,6 @@ pub struct RequestHeaders<'a> {
     sealed: Option<&'a [u8]>,
     cancellable: bool,
     cancel: bool,
-    accepts_packed: bool,
     application: Headers,
 }
 
@@ -69,10 +68,6 @@ impl<'a> RequestHeaders<'a> {
                 }
                 () if is(names::CANCEL) => {
                     read.cancel = true;
-                    continue;
-                }
-                () if is(names::ACCEPT_PACKED) => {
-                    read.accepts_packed = true;
                     continue;
                 }
                 () if names::PROTOCOL.into_iter().any(is) => continue,
@@ -140,7 +135,7 @@ impl<'a> RequestHeaders<'a> {
     /// If the value is not a number.
     pub fn deadline_unix_millis(&self) -> Result<Option<u64>, HeaderFault> {
         let Some(value) = self.deadline else { return Ok(None) };
-        Deadline::parse_wire(value).map(Some).ok_or(NOT_A_TIME)
+        deadline_millis(value).map(Some).ok_or(NOT_A_TIME)
     }
 
     /// The deadline, at most `max` from now; `None` if the caller set none.
@@ -149,7 +144,7 @@ impl<'a> RequestHeaders<'a> {
     /// If the value is not a number.
     pub fn deadline(&self, max: Duration) -> Result<Option<Deadline>, HeaderFault> {
         let Some(value) = self.deadline else { return Ok(None) };
-        Deadline::from_wire(value, max).map(Some).ok_or(NOT_A_TIME)
+        Deadline::from_wire(before_parameters(value), max).map(Some).ok_or(NOT_A_TIME)
     }
 
     /// The endpoint, `None` if the caller named none.
@@ -193,7 +188,9 @@ impl<'a> RequestHeaders<'a> {
     /// Whether its reply may share a record with others.
     #[must_use]
     pub fn accepts_packed(&self) -> bool {
-        self.accepts_packed
+        self.deadline.is_some_and(|value| {
+            value.ends_with(SHARES) || parameters(value).any(|name| name == &SHARES[1..])
+        })
     }
 
     /// The signature, as it came.
@@ -223,10 +220,6 @@ impl<'a> RequestHeaders<'a> {
         // pairs, so it is taken for none of them.
         if self.sealed.is_some() {
             message.field(self.sealed);
-        }
-        // The same: a byte that no field ends with what is behind it.
-        if self.accepts_packed {
-            message.flag(true);
         }
     }
 
@@ -283,7 +276,8 @@ pub struct RequestHeadersOut<'a> {
     pub claim: Option<PayloadId>,
     /// Whether a cancel record may follow.
     pub cancellable: bool,
-    /// Whether the reply may share a record with others.
+    /// Whether the reply may share a record with others. It is said with the deadline, so it is not
+    /// without one.
     pub accepts_packed: bool,
     /// The application's own headers.
     pub application: &'a Headers,
@@ -316,7 +310,10 @@ impl RequestHeadersOut<'_> {
             put(names::REPLY_PARTITION, &partition.to_be_bytes());
         }
         if let Some(deadline) = self.deadline_ms {
-            put(names::DEADLINE, itoa::Buffer::new().format(deadline).as_bytes());
+            match self.accepts_packed {
+                true => put(names::DEADLINE, deadline_and_packed(deadline, &mut [0; _])),
+                false => put(names::DEADLINE, itoa::Buffer::new().format(deadline).as_bytes()),
+            }
         }
         if let Some(endpoint) = self.endpoint {
             put(names::ENDPOINT, endpoint.as_bytes());
@@ -336,12 +333,43 @@ impl RequestHeadersOut<'_> {
         if self.cancellable {
             put(names::CANCELLABLE, b"1");
         }
-        if self.accepts_packed {
-            put(names::ACCEPT_PACKED, b"1");
-        }
         self.application.written().for_each(|(name, value)| put(name, value));
     }
 }
+
+/// The number in the value of a deadline header, whatever parameters are behind it; the largest one if it
+/// does not fit into 64 bits. `None` if there is none.
+#[must_use]
+pub fn deadline_millis(value: &[u8]) -> Option<u64> {
+    // What requesters write is found without a look at each byte.
+    let number = value.strip_suffix(SHARES).unwrap_or(value);
+    Deadline::parse_wire(number).or_else(|| Deadline::parse_wire(before_parameters(value)))
+}
+
+fn before_parameters(value: &[u8]) -> &[u8] {
+    value.split(|byte| *byte == b';').next().unwrap_or_default()
+}
+
+/// What is behind the number in a deadline header.
+fn parameters(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b';').skip(1)
+}
+
+/// The value of a deadline header whose request accepts a reply that shares a record.
+fn deadline_and_packed(deadline: u64, room: &mut [u8; DEADLINE_AND_PACKED]) -> &[u8] {
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(deadline).as_bytes();
+    let (number, rest) = room.split_at_mut(digits.len());
+    number.copy_from_slice(digits);
+    rest[..SHARES.len()].copy_from_slice(SHARES);
+    &room[..digits.len() + SHARES.len()]
+}
+
+/// The digits of a number of 64 bits, and what is behind them.
+const DEADLINE_AND_PACKED: usize = 20 + SHARES.len();
+
+/// That parameter, as it is written.
+const SHARES: &[u8] = b";packed";
 
 /// A number in ASCII decimal, if it is one of at most 19 digits.
 pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
@@ -414,6 +442,27 @@ mod tests {
         assert!(read.is_cancellable() && !read.is_cancel());
         assert!(read.accepts_packed());
         assert_eq!(read.take_application(), application);
+    }
+
+    #[test]
+    fn parameters_of_a_deadline_are_read_or_passed_over() {
+        let longest = [u64::MAX.to_string().as_bytes(), b";packed"].concat();
+        for (value, packed) in [
+            (&b"77"[..], false),
+            (b"77;", false),
+            (b"77;packed", true),
+            (b"77;later;packed;other=1", true),
+            (b"77; packed", false),
+            (&longest, true),
+        ] {
+            let wire = one(names::DEADLINE, value);
+            let read = read(&wire, Caps::default()).expect("fits");
+            assert!(matches!(read.deadline_unix_millis(), Ok(Some(77 | u64::MAX))), "{value:?}");
+            assert_eq!(read.accepts_packed(), packed, "{value:?}");
+        }
+        let wire = one(names::DEADLINE, b";packed");
+        assert!(read(&wire, Caps::default()).expect("fits").deadline_unix_millis().is_err());
+        assert_eq!(deadline_and_packed(u64::MAX, &mut [0; _]), longest);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) fn all() {
         (b"kafka_correlationId", Some(&id)),
         (b"kafka_replyTopic", Some(b"quotes.replies")),
         (b"kafka_replyPartition", Some(&[0, 0, 0, 3])),
-        (b"antiphon-deadline", Some(b"1790000000000")),
+        (b"antiphon-deadline", Some(b"1790000000000;packed")),
         (b"antiphon-endpoint", Some(b"get-quote")),
         (b"content-type", Some(b"application/json")),
     ];

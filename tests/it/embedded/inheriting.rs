@@ -48,8 +48,7 @@ fn asks(requester: &Requester, begun: &Arc<AtomicU64>) -> Router {
 }
 
 fn deadline_of(record: &Record) -> u64 {
-    let digits = record.header("antiphon-deadline").unwrap();
-    std::str::from_utf8(digits).unwrap().parse().unwrap()
+    antiphon::wire::deadline_millis(record.header("antiphon-deadline").unwrap()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

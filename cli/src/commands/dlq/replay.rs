@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
 use antiphon::kafka::look_up;
-use antiphon::wire::{DeadLetter, names};
+use antiphon::wire::{DeadLetter, deadline_millis, names};
 use clap::Args;
 use futures::future::join_all;
 use rdkafka::error::KafkaError;
@@ -244,8 +244,7 @@ impl Target<'_> {
 
     fn headers(&self, letter: &Letter, read: &DeadLetter<'_>) -> OwnedHeaders {
         let deadline = letter.header(names::DEADLINE).filter(|_| self.replay.keep_deadline);
-        let deadline = deadline.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-        let block = read.replay(deadline);
+        let block = read.replay(deadline.and_then(deadline_millis));
         if !self.replay.no_reply {
             return block;
         }
