@@ -15,8 +15,9 @@ pub(super) enum Linger {
     Long,
 }
 
-/// So many records are looked at to see which linger suits.
+/// So many records are looked at to see which linger suits, and so many of the first.
 pub(super) const WINDOW: usize = 1024;
+pub(super) const FIRST: usize = 256;
 /// For how long there must be fewer, until records wait no longer: of those that come in batches there
 /// are few when the first ones of a batch are sent.
 const FEWER_FOR: Duration = Duration::from_millis(10);
@@ -42,6 +43,11 @@ impl Linger {
             // With fewer than that records do not wait at all.
             Self::Long => (Self::Short.many()..Self::Long.many() * 3 / 4).contains(&most),
         }
+    }
+
+    /// Which one suits when so many are under way at most.
+    pub(super) fn suiting(most: usize) -> Self {
+        if Self::Short.misfits(most) { Self::Long } else { Self::Short }
     }
 
     pub(super) fn other(self) -> Self {
@@ -75,12 +81,28 @@ pub(super) struct Load {
 impl Load {
     /// Notes how many are under way; now and then, says how many they were at most since the last time.
     pub(super) fn note(&self, under_way: usize) -> Option<usize> {
+        (self.add(under_way) >= WINDOW).then(|| self.take())
+    }
+
+    /// Notes how many are under way before records ever wait for each other, and says whether enough
+    /// is known.
+    pub(super) fn note_first(&self, under_way: usize) -> bool {
+        self.add(under_way) >= FIRST
+    }
+
+    /// How many were under way at most, after which it begins anew.
+    pub(super) fn take(&self) -> usize {
+        self.noted.store(0, Ordering::Relaxed);
+        self.most.swap(0, Ordering::Relaxed)
+    }
+
+    fn add(&self, under_way: usize) -> usize {
         if under_way > self.most.load(Ordering::Relaxed) {
             self.most.store(under_way, Ordering::Relaxed);
         }
         let noted = self.noted.load(Ordering::Relaxed) + 1;
-        self.noted.store(noted % WINDOW, Ordering::Relaxed);
-        (noted >= WINDOW).then(|| self.most.swap(0, Ordering::Relaxed))
+        self.noted.store(noted, Ordering::Relaxed);
+        noted
     }
 }
 
@@ -148,6 +170,8 @@ mod tests {
         assert_eq!(short, [false, false, false, false, false, false, true, true]);
         assert_eq!(long, [false, false, true, true, false, false, false, false]);
         assert_eq!(Linger::Short.other().other(), Linger::Short);
+        let first = [48, 127, 128].map(Linger::suiting);
+        assert_eq!(first, [Linger::Short, Linger::Short, Linger::Long]);
     }
 
     #[test]
@@ -159,6 +183,9 @@ mod tests {
             }
             assert_eq!(load.note(2), Some(most));
         }
+        let known: Vec<bool> = (1..=FIRST).map(|most| load.note_first(most)).collect();
+        assert_eq!(known.iter().filter(|known| **known).count(), 1);
+        assert_eq!((load.take(), load.take()), (FIRST, 0));
     }
 
     #[test]

@@ -63,8 +63,8 @@ struct Current<C: ProducerContext + 'static> {
     prompt: Made<C>,
     /// The same, with a linger; made when it is first of use.
     gathering: Option<Made<C>>,
-    /// Its linger, also before it is made, and since when.
-    linger: Linger,
+    /// Its linger, once it is known how many are under way, and since when.
+    linger: Option<Linger>,
     since: Instant,
     /// One that gathers is made, or being made, or could not be, or is not wanted.
     is_settled: bool,
@@ -206,7 +206,7 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
             return false;
         }
         if let Some(most) = self.load.note(under_way) {
-            let misfits = current.linger.misfits(most) && current.since.elapsed() >= KEEP;
+            let misfits = current.linger().misfits(most) && current.since.elapsed() >= KEEP;
             self.misfits.store(misfits, Ordering::Relaxed);
         }
         self.misfits.load(Ordering::Relaxed) && !self.is_changing(current)
@@ -214,11 +214,12 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
 
     /// Whether the producer that gathers is called for, and there is one or is to be one.
     fn gathers(&self, current: &Current<C>, under_way: usize) -> bool {
-        match current.linger.gathers(current.gathers, under_way) {
+        match current.linger().gathers(current.gathers, under_way) {
             true => {
                 self.fewer.end();
-                let is_wanted = !current.is_settled && !self.is_changing(current);
-                current.gathering.is_some() || is_wanted
+                let is_wanted = || !current.is_settled && !self.is_changing(current);
+                let is_known = || current.linger.is_some() || self.load.note_first(under_way);
+                current.gathering.is_some() || (is_wanted() && is_known())
             }
             false => current.gathers && !self.fewer.note(),
         }
@@ -246,7 +247,7 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
             None if misfits && is_idle && self.misfits.swap(false, Ordering::Relaxed) => {
                 // It has nothing left to send: what is not in use never has.
                 (current.gathering, current.gathers, current.is_settled) = (None, false, false);
-                (current.linger, current.since) = (current.linger.other(), Instant::now());
+                (current.linger, current.since) = (Some(current.linger().other()), Instant::now());
             }
             None if is_idle => current.gathers = gathers && current.gathering.is_some(),
             _ => {}
@@ -275,7 +276,8 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
         if std::mem::replace(&mut current.is_settled, true) {
             return;
         }
-        let (pace, linger) = (current.pace, current.linger);
+        let (pace, most) = (current.pace, self.load.take());
+        let linger = *current.linger.get_or_insert_with(|| Linger::suiting(most));
         let (maker, current) = (Arc::clone(&self.maker), Arc::downgrade(&self.current));
         let topic = self.near_topic.clone();
         let work = move || {
@@ -336,8 +338,12 @@ impl<C: ProducerContext + 'static> PacedProducer<C> {
 impl<C: ProducerContext + 'static> Current<C> {
     fn begin(pace: Pace, prompt: Made<C>, maker: &Maker<C>) -> Self {
         let is_settled = !maker.kafka.gathers();
-        let (linger, since) = (Linger::Short, Instant::now());
+        let (linger, since) = (None, Instant::now());
         Self { pace, prompt, gathering: None, linger, since, is_settled, gathers: false }
+    }
+
+    fn linger(&self) -> Linger {
+        self.linger.unwrap_or(Linger::Short)
     }
 
     fn in_use(&self) -> &Made<C> {

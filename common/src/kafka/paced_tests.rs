@@ -7,7 +7,7 @@ use rdkafka::producer::{DefaultProducerContext, DeliveryResult};
 
 use super::*;
 use crate::config::Preset;
-use crate::kafka::linger::WINDOW;
+use crate::kafka::linger::{FIRST, WINDOW};
 
 const TOPIC: &str = "quotes";
 const LIMIT: Duration = Duration::from_secs(60);
@@ -69,9 +69,16 @@ fn until_it(gathers_then: bool, producer: &PacedProducer<Kept>, mut number: usiz
         assert!(began.elapsed() < LIMIT, "it does not become {gathers_then}");
         send(producer, number, under_way);
         number += 1;
-        producer.flush(LIMIT).expect("the broker answers");
+        flush_now_and_then(producer, number);
     }
     number
+}
+
+/// Waits after a few records until all are written. It takes milliseconds, so not after each.
+fn flush_now_and_then(producer: &PacedProducer<Kept>, number: usize) {
+    if number.is_multiple_of(32) {
+        producer.flush(LIMIT).expect("the broker answers");
+    }
 }
 
 #[test]
@@ -126,13 +133,24 @@ fn a_linger_that_misfits_is_replaced_and_no_record_overtakes_another() {
         assert_eq!(producer.read().linger, before, "it is kept for a while");
         made_at(Instant::now() - KEEP);
         let began = Instant::now();
-        while !(producer.read().linger == linger && gathers(&producer)) {
+        while !(producer.read().linger == Some(linger) && gathers(&producer)) {
             assert!(began.elapsed() < LIMIT, "it does not become {linger:?}");
             send_one(under_way);
         }
         assert!(producer.maker.alive() <= 2);
     }
     assert_in_order(&producer, number);
+}
+
+#[test]
+fn the_first_linger_is_one_that_suits() {
+    let brokers = brokers();
+    let producer = producer(&KafkaSettings::new(brokers.bootstrap_servers()));
+    for number in 48..48 + FIRST {
+        assert_eq!(producer.read().linger, None, "too little is known");
+        send(&producer, number, number);
+    }
+    assert_eq!(producer.read().linger, Some(Linger::Long));
 }
 
 #[test]
@@ -145,9 +163,9 @@ fn a_linger_of_the_users_own_is_kept() {
         kafka().preset(Preset::Throughput),
     ] {
         let producer = producer(&kafka);
-        for number in 0..20 {
+        for number in 0..2 * FIRST {
             send(&producer, number, 100);
-            producer.flush(LIMIT).expect("the broker answers");
+            flush_now_and_then(&producer, number);
         }
         assert!(!gathers(&producer) && producer.read().gathering.is_none());
     }
@@ -175,14 +193,14 @@ fn no_producer_is_made_while_another_is_closed() {
     let closing = Arc::clone(&producer.maker.alive);
     let measured = producer.maker.measured.as_ref().expect("the preset paces");
     measured.begin(Duration::ZERO);
-    for number in 0..10 {
+    for number in 0..2 * FIRST {
         send(&producer, number, 100);
-        producer.flush(LIMIT).expect("the broker answers");
+        flush_now_and_then(&producer, number);
         assert_eq!(producer.read().pace, UNKNOWN);
         assert!(producer.read().gathering.is_none());
     }
     drop(closing);
-    let number = until_it(true, &producer, 10);
+    let number = until_it(true, &producer, 2 * FIRST);
     eventually("what was replaced is closed", || producer.maker.alive() == 2);
     send(&producer, number, 100);
     assert_eq!(producer.read().pace, Pace(1));
