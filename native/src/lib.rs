@@ -5,6 +5,7 @@
 
 pub mod allowed;
 pub mod rights;
+pub mod topics;
 pub mod wake;
 
 use std::ffi::{CStr, CString, c_char, c_void};

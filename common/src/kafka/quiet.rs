@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use antiphon_native::topics::{Sent, Topics};
 use antiphon_native::wake::OnReadable;
 use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::producer::{BaseProducer, ProducerContext};
+use rdkafka::message::ToBytes;
+use rdkafka::producer::{BaseProducer, BaseRecord, ProducerContext};
 
 /// How long the thread sleeps at most. It is told of everything, so this is for the case that it was
 /// not.
@@ -22,6 +24,7 @@ const SLEEP: Duration = Duration::from_secs(1);
 /// while nothing is sent. This one is told when there is something.
 pub struct QuietProducer<C: ProducerContext + 'static> {
     producer: Arc<BaseProducer<C>>,
+    topics: Topics<C>,
     ends: Arc<AtomicBool>,
     /// Taken out when this is dropped.
     thread: Option<JoinHandle<()>>,
@@ -39,7 +42,8 @@ impl<C: ProducerContext + 'static> FromClientConfigAndContext<C> for QuietProduc
         let thread = thread.map_err(|error| {
             KafkaError::ClientCreation(format!("the thread for reports cannot be started: {error}"))
         })?;
-        Ok(Self { producer, ends, thread: Some(thread) })
+        let topics = Topics::of(Arc::clone(&producer));
+        Ok(Self { producer, topics, ends, thread: Some(thread) })
     }
 }
 
@@ -55,6 +59,24 @@ fn look<C: ProducerContext + 'static>(producer: &Arc<BaseProducer<C>>, ends: &At
             return;
         }
         thread::park_timeout(SLEEP);
+    }
+}
+
+impl<C: ProducerContext + 'static> QuietProducer<C> {
+    /// Queues a record. The first topics are looked up once.
+    ///
+    /// # Errors
+    /// As [`BaseProducer::send`]; the record is given back.
+    #[expect(clippy::result_large_err, reason = "it is that of the rdkafka crate")]
+    pub fn send<'a, K, P>(
+        &self,
+        record: BaseRecord<'a, K, P, C::DeliveryOpaque>,
+    ) -> Sent<'a, K, P, C>
+    where
+        K: ToBytes + ?Sized,
+        P: ToBytes + ?Sized,
+    {
+        self.topics.send(record)
     }
 }
 
