@@ -20,6 +20,9 @@ const PARTITIONS: i32 = 4;
 const FIRST: Duration = Duration::from_secs(90);
 /// Calls before a measurement, for each one in flight.
 const WARM_UP: u64 = 20;
+/// How long a load lasts before it is measured, so that what is measured is how a service runs, and not how
+/// it gets there: brokers compile what they run, and Antiphon sees how many calls are in flight.
+const SETTLE: Duration = Duration::from_secs(1);
 /// How long a Java virtual machine compiles what it runs, before it is measured.
 const JAVA_WARM_UP: Duration = Duration::from_secs(20);
 
@@ -167,7 +170,11 @@ impl Turn<'_> {
                 let requests = (in_flight as u64 * WARM_UP).max(200);
                 let order = Order { in_flight, requests, rate };
                 let warm_up = pair.requester.measure(order, limit)?;
-                warm_up.requests as f64 / warm_up.seconds
+                let per_second = warm_up.requests as f64 / warm_up.seconds;
+                let requests = (per_second * SETTLE.as_secs_f64()) as u64;
+                let order = Order { requests: requests.max(in_flight as u64), ..order };
+                let settled = pair.requester.measure(order, limit)?;
+                settled.requests as f64 / settled.seconds
             }
         };
         let requests = (per_second * self.stage.cell.seconds) as u64;
