@@ -5,6 +5,7 @@
 
 mod caps;
 mod dead_letter;
+mod deadline;
 mod headers;
 pub mod names;
 mod origin;
@@ -15,11 +16,12 @@ mod retry;
 
 pub use caps::{Caps, HeaderFault};
 pub use dead_letter::{DeadLetter, DeadLetterOut};
+pub use deadline::deadline_millis;
 pub use headers::Headers;
 pub use origin::{Origin, RawHeader, is_added};
 pub use packed::{
     MAX_ITEM_PAYLOAD, MAX_PACK_BYTES, MAX_PACKED, Pack, Packed, PackedItem, is_packed, most_packed,
 };
 pub use reply::{ReplyHeaders, ReplyHeadersOut, StreamPosition};
-pub use request::{RequestHeaders, RequestHeadersOut, cancel_headers, deadline_millis};
+pub use request::{RequestHeaders, RequestHeadersOut, cancel_headers};
 pub use retry::{RetryHeaders, RetryHeadersOut};

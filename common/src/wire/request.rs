@@ -5,6 +5,7 @@ use std::time::Duration;
 use rdkafka::message::{Header, OwnedHeaders};
 
 use super::caps::Meter;
+use super::deadline::{accepts_packed, deadline_millis, number, with_packed};
 use super::{Caps, HeaderFault, Headers, names};
 use crate::deadline::Deadline;
 use crate::id::CorrelationId;
@@ -144,7 +145,7 @@ impl<'a> RequestHeaders<'a> {
     /// If the value is not a number.
     pub fn deadline(&self, max: Duration) -> Result<Option<Deadline>, HeaderFault> {
         let Some(value) = self.deadline else { return Ok(None) };
-        Deadline::from_wire(before_parameters(value), max).map(Some).ok_or(NOT_A_TIME)
+        Deadline::from_wire(number(value), max).map(Some).ok_or(NOT_A_TIME)
     }
 
     /// The endpoint, `None` if the caller named none.
@@ -188,9 +189,7 @@ impl<'a> RequestHeaders<'a> {
     /// Whether its reply may share a record with others.
     #[must_use]
     pub fn accepts_packed(&self) -> bool {
-        self.deadline.is_some_and(|value| {
-            value.ends_with(SHARES) || parameters(value).any(|name| name == &SHARES[1..])
-        })
+        self.deadline.is_some_and(accepts_packed)
     }
 
     /// The signature, as it came.
@@ -311,7 +310,7 @@ impl RequestHeadersOut<'_> {
         }
         if let Some(deadline) = self.deadline_ms {
             match self.accepts_packed {
-                true => put(names::DEADLINE, deadline_and_packed(deadline, &mut [0; _])),
+                true => put(names::DEADLINE, with_packed(deadline, &mut [0; _])),
                 false => put(names::DEADLINE, itoa::Buffer::new().format(deadline).as_bytes()),
             }
         }
@@ -336,40 +335,6 @@ impl RequestHeadersOut<'_> {
         self.application.written().for_each(|(name, value)| put(name, value));
     }
 }
-
-/// The number in the value of a deadline header, whatever parameters are behind it; the largest one if it
-/// does not fit into 64 bits. `None` if there is none.
-#[must_use]
-pub fn deadline_millis(value: &[u8]) -> Option<u64> {
-    // What requesters write is found without a look at each byte.
-    let number = value.strip_suffix(SHARES).unwrap_or(value);
-    Deadline::parse_wire(number).or_else(|| Deadline::parse_wire(before_parameters(value)))
-}
-
-fn before_parameters(value: &[u8]) -> &[u8] {
-    value.split(|byte| *byte == b';').next().unwrap_or_default()
-}
-
-/// What is behind the number in a deadline header.
-fn parameters(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b';').skip(1)
-}
-
-/// The value of a deadline header whose request accepts a reply that shares a record.
-fn deadline_and_packed(deadline: u64, room: &mut [u8; DEADLINE_AND_PACKED]) -> &[u8] {
-    let mut digits = itoa::Buffer::new();
-    let digits = digits.format(deadline).as_bytes();
-    let (number, rest) = room.split_at_mut(digits.len());
-    number.copy_from_slice(digits);
-    rest[..SHARES.len()].copy_from_slice(SHARES);
-    &room[..digits.len() + SHARES.len()]
-}
-
-/// The digits of a number of 64 bits, and what is behind them.
-const DEADLINE_AND_PACKED: usize = 20 + SHARES.len();
-
-/// That parameter, as it is written.
-const SHARES: &[u8] = b";packed";
 
 /// A number in ASCII decimal, if it is one of at most 19 digits.
 pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
@@ -442,27 +407,6 @@ mod tests {
         assert!(read.is_cancellable() && !read.is_cancel());
         assert!(read.accepts_packed());
         assert_eq!(read.take_application(), application);
-    }
-
-    #[test]
-    fn parameters_of_a_deadline_are_read_or_passed_over() {
-        let longest = [u64::MAX.to_string().as_bytes(), b";packed"].concat();
-        for (value, packed) in [
-            (&b"77"[..], false),
-            (b"77;", false),
-            (b"77;packed", true),
-            (b"77;later;packed;other=1", true),
-            (b"77; packed", false),
-            (&longest, true),
-        ] {
-            let wire = one(names::DEADLINE, value);
-            let read = read(&wire, Caps::default()).expect("fits");
-            assert!(matches!(read.deadline_unix_millis(), Ok(Some(77 | u64::MAX))), "{value:?}");
-            assert_eq!(read.accepts_packed(), packed, "{value:?}");
-        }
-        let wire = one(names::DEADLINE, b";packed");
-        assert!(read(&wire, Caps::default()).expect("fits").deadline_unix_millis().is_err());
-        assert_eq!(deadline_and_packed(u64::MAX, &mut [0; _]), longest);
     }
 
     #[test]
