@@ -8,6 +8,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# What is inlined differs with it.
+export CARGO_INCREMENTAL=0
 build=(cargo build --workspace --all-features --locked --bin antiphon-instructions --example instruction_paths)
 for crate in antiphon-common antiphon-instructions bytes itoa rdkafka; do
     build+=(--config "profile.dev.package.$crate.opt-level=3"
