@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    BOTTOM, COLOURS, Decades, HEIGHT, LEFT, RIGHT, WIDTH, axis_title, escaped, legend, opened,
+    BOTTOM, Decades, HEIGHT, LEFT, RIGHT, WIDTH, axis_title, colour, escaped, legend, opened,
     position,
 };
 
@@ -25,7 +25,12 @@ impl Bars<'_> {
         svg += &scale.grid();
         self.bars(&mut svg, scale);
         svg += &axis_title(self.across);
-        svg += &legend(self.series.iter().map(|(name, _)| name.as_str()));
+        svg += &legend(
+            self.series
+                .iter()
+                .enumerate()
+                .map(|(number, (name, _))| (colour(number), name.as_str())),
+        );
         svg.push_str("</svg>\n");
         svg
     }
@@ -52,7 +57,7 @@ impl Bars<'_> {
                     left + bar * position(number),
                     bar * 0.92,
                     HEIGHT - BOTTOM - y,
-                    COLOURS[number % COLOURS.len()],
+                    colour(number),
                     escaped(series),
                 );
             }

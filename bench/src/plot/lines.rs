@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    BOTTOM, COLOURS, Decades, HEIGHT, LEFT, RIGHT, TOP, WIDTH, axis_title, escaped, legend, opened,
+    BOTTOM, Decades, HEIGHT, LEFT, RIGHT, TOP, WIDTH, axis_title, colour, escaped, legend, opened,
 };
 
 /// Lines through points, one for each series.
@@ -14,6 +14,7 @@ pub(crate) struct Lines<'a> {
     pub(crate) end: f64,
     /// The distance of its marks.
     pub(crate) step: f64,
+    /// One without points is not shown, but keeps its colour for other pictures.
     pub(crate) series: Vec<(String, Vec<(f64, f64)>)>,
 }
 
@@ -24,12 +25,12 @@ impl Lines<'_> {
         let mut svg = opened(self.title);
         svg += &scale.grid();
         self.marks(&mut svg);
-        for (number, (name, points)) in self.series.iter().enumerate() {
-            let colour = COLOURS[number % COLOURS.len()];
-            self.line(&mut svg, scale, name, points, colour);
+        let series = self.series.iter().enumerate().filter(|(_, (_, points))| !points.is_empty());
+        for (number, (name, points)) in series.clone() {
+            self.line(&mut svg, scale, name, points, colour(number));
         }
         svg += &axis_title(self.across);
-        svg += &legend(self.series.iter().map(|(name, _)| name.as_str()));
+        svg += &legend(series.map(|(number, (name, _))| (colour(number), name.as_str())));
         svg.push_str("</svg>\n");
         svg
     }
@@ -89,9 +90,13 @@ mod tests {
     fn each_point_is_shown_and_each_series_has_a_line() {
         let series = vec![
             ("a".to_owned(), vec![(10.0, 100.0), (90.0, 5_000.0)]),
+            ("none".to_owned(), vec![]),
             ("b".to_owned(), vec![(50.0, 70.0)]),
         ];
         let svg = Lines { title: "t", across: "%", end: 100.0, step: 10.0, series }.svg();
         assert_eq!((svg.matches("<circle").count(), svg.matches("<polyline").count()), (3, 2));
+        assert!(
+            svg.contains(colour(2)) && !svg.contains(colour(1)) && !svg.contains("none</text>")
+        );
     }
 }

@@ -6,7 +6,7 @@ mod lines;
 pub(crate) use bars::Bars;
 pub(crate) use lines::Lines;
 
-/// Of series, in their order; those beyond repeat them.
+/// See [`colour`].
 const COLOURS: [&str; 13] = [
     "#4e79a7", "#e15759", "#9d1f2d", "#9ecae9", "#ff9d9a", "#bab0ac", "#f1ce63", "#edab2d",
     "#b6992d", "#59a14f", "#86bcb6", "#b07aa1", "#9c755f",
@@ -33,22 +33,26 @@ fn opened(title: &str) -> String {
     )
 }
 
-/// The names of the series, in rows below the plot.
-fn legend<'a>(names: impl Iterator<Item = &'a str>) -> String {
+/// The colour of a series, by its place among all; those beyond repeat them.
+fn colour(place: usize) -> &'static str {
+    COLOURS[place % COLOURS.len()]
+}
+
+/// The names of series with their colours, in rows below the plot.
+fn legend<'a>(series: impl Iterator<Item = (&'static str, &'a str)>) -> String {
     let step = (WIDTH - LEFT) / position(IN_A_ROW);
-    let entry = |(number, name): (usize, &str)| {
+    let entry = |(number, (colour, name)): (usize, (&str, &str))| {
         let x = LEFT + step * position(number % IN_A_ROW);
         let y = HEIGHT - 46.0 + 18.0 * position(number / IN_A_ROW);
         format!(
-            "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"11\" height=\"11\" fill=\"{}\"/>\
+            "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"11\" height=\"11\" fill=\"{colour}\"/>\
              <text x=\"{:.1}\" y=\"{y:.1}\">{}</text>\n",
             y - 10.0,
-            COLOURS[number % COLOURS.len()],
             x + 16.0,
             escaped(name)
         )
     };
-    names.enumerate().map(entry).collect()
+    series.enumerate().map(entry).collect()
 }
 
 /// The words below the axis.
