@@ -1,6 +1,7 @@
 //! Records for topics that were looked up before.
 
 use std::fmt;
+use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock};
 
@@ -146,6 +147,15 @@ impl<C: ProducerContext + 'static> Topics<C> {
 
 fn bytes(of: Option<&[u8]>) -> (*mut std::ffi::c_void, usize) {
     of.map_or((ptr::null_mut(), 0), |bytes| (bytes.as_ptr().cast_mut().cast(), bytes.len()))
+}
+
+/// What else a producer does. Its own `send` is hidden behind the one here.
+impl<C: ProducerContext + 'static> Deref for Topics<C> {
+    type Target = BaseProducer<C>;
+
+    fn deref(&self) -> &BaseProducer<C> {
+        &self.producer
+    }
 }
 
 impl Drop for Topic {

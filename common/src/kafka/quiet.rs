@@ -7,13 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use antiphon_native::topics::{Sent, Topics};
+use antiphon_native::topics::Topics;
 use antiphon_native::wake::OnReadable;
 use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::ToBytes;
-use rdkafka::producer::{BaseProducer, BaseRecord, ProducerContext};
+use rdkafka::producer::{BaseProducer, ProducerContext};
 
 /// How long the thread sleeps at most. It is told of everything, so this is for the case that it was
 /// not.
@@ -23,8 +22,7 @@ const SLEEP: Duration = Duration::from_secs(1);
 /// and since that is cut to whole milliseconds for librdkafka, it spins for most of the last one, also
 /// while nothing is sent. This one is told when there is something.
 pub struct QuietProducer<C: ProducerContext + 'static> {
-    producer: Arc<BaseProducer<C>>,
-    topics: Topics<C>,
+    producer: Topics<C>,
     ends: Arc<AtomicBool>,
     /// Taken out when this is dropped.
     thread: Option<JoinHandle<()>>,
@@ -42,8 +40,7 @@ impl<C: ProducerContext + 'static> FromClientConfigAndContext<C> for QuietProduc
         let thread = thread.map_err(|error| {
             KafkaError::ClientCreation(format!("the thread for reports cannot be started: {error}"))
         })?;
-        let topics = Topics::of(Arc::clone(&producer));
-        Ok(Self { producer, topics, ends, thread: Some(thread) })
+        Ok(Self { producer: Topics::of(producer), ends, thread: Some(thread) })
     }
 }
 
@@ -62,28 +59,10 @@ fn look<C: ProducerContext + 'static>(producer: &Arc<BaseProducer<C>>, ends: &At
     }
 }
 
-impl<C: ProducerContext + 'static> QuietProducer<C> {
-    /// Queues a record. The first topics are looked up once.
-    ///
-    /// # Errors
-    /// As [`BaseProducer::send`]; the record is given back.
-    #[expect(clippy::result_large_err, reason = "it is that of the rdkafka crate")]
-    pub fn send<'a, K, P>(
-        &self,
-        record: BaseRecord<'a, K, P, C::DeliveryOpaque>,
-    ) -> Sent<'a, K, P, C>
-    where
-        K: ToBytes + ?Sized,
-        P: ToBytes + ?Sized,
-    {
-        self.topics.send(record)
-    }
-}
-
 impl<C: ProducerContext + 'static> Deref for QuietProducer<C> {
-    type Target = BaseProducer<C>;
+    type Target = Topics<C>;
 
-    fn deref(&self) -> &BaseProducer<C> {
+    fn deref(&self) -> &Topics<C> {
         &self.producer
     }
 }
