@@ -91,6 +91,13 @@ const COMMON_CONSUMER: [(&str, &str); 6] = [
 const HANDING_ON: [(&str, &str); 2] =
     [("queued.min.messages", "96"), ("fetch.queue.backoff.ms", "1")];
 
+/// The same for those who hand requests on to handlers. They read several partitions, and a fetch leaves out
+/// those for which so many records wait in the client. If it was just then that they ran out, the fetch is for
+/// some of the partitions only, and when those have nothing the broker keeps it for `fetch.wait.max.ms`. So
+/// the number is a higher one; but what waits is thrown away by a pause, so it is no high one either.
+const TAKING_IN: [(&str, &str); 2] =
+    [("queued.min.messages", "300"), ("fetch.queue.backoff.ms", "1")];
+
 impl KafkaSettings {
     /// Settings for the brokers at `bootstrap`, with the default preset.
     #[must_use]
@@ -179,7 +186,13 @@ impl KafkaSettings {
         })
     }
 
-    /// The same for a consumer of requests or replies, which are handed on as they come.
+    /// The same for a consumer of requests, which go to handlers.
+    #[must_use]
+    pub fn taking_in(&self, own: &[(&str, &str)]) -> ClientConfig {
+        self.consumer(&[&TAKING_IN, own].concat())
+    }
+
+    /// The same for a consumer of replies, which go to whoever waits for them.
     #[must_use]
     pub fn handing_on(&self, own: &[(&str, &str)]) -> ClientConfig {
         self.consumer(&[&HANDING_ON, own].concat())
@@ -350,8 +363,11 @@ mod tests {
         let kafka = KafkaSettings::new("a:1");
         assert_eq!(ahead(&kafka.consumer(&[])), None);
         assert_eq!(ahead(&kafka.handing_on(&[])).as_deref(), Some("96"));
+        assert_eq!(ahead(&kafka.taking_in(&[])).as_deref(), Some("300"));
         let kafka = kafka.property("queued.min.messages", "5000");
-        assert_eq!(ahead(&kafka.handing_on(&[])).as_deref(), Some("5000"));
+        for config in [kafka.handing_on(&[]), kafka.taking_in(&[])] {
+            assert_eq!(ahead(&config).as_deref(), Some("5000"));
+        }
     }
 
     #[test]

@@ -70,7 +70,7 @@ fn join(
         own.push(("session.timeout.ms", "10000"));
         own.push(("heartbeat.interval.ms", "500"));
     }
-    let mut config = kafka.handing_on(&own);
+    let mut config = kafka.taking_in(&own);
     if settings.transactions.enabled {
         // What the group has committed is told when no transaction is open that changes it, so that
         // nobody starts before the last transaction of whoever had the partition.
