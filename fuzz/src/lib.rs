@@ -14,7 +14,7 @@ mod targets;
 pub type Target = fn(&[u8]);
 
 /// Every target with its name, which is also that of its folder in the corpus.
-pub const TARGETS: [(&str, Target); 17] = [
+pub const TARGETS: [(&str, Target); 18] = [
     ("avro", targets::payloads::avro),
     ("config", targets::config::read),
     ("dead_letter", targets::failures::dead_letter),
@@ -26,6 +26,7 @@ pub const TARGETS: [(&str, Target); 17] = [
     ("incoming", targets::replier::incoming),
     ("json", targets::payloads::json),
     ("kept", targets::replier::kept),
+    ("packed", targets::packed::items),
     ("reply_headers", targets::headers::reply),
     ("reply_to", targets::replier::reply_to),
     ("request_headers", targets::headers::request),

@@ -232,6 +232,8 @@ mod tests {
     use proptest::prelude::*;
 
     type Raw = Vec<(String, Option<Vec<u8>>)>;
+    /// A key, a payload and headers.
+    type Item = (Option<Vec<u8>>, Option<Vec<u8>>, Raw);
 
     fn written(headers: &Raw) -> OwnedHeaders {
         headers.iter().fold(OwnedHeaders::new(), |block, (name, value)| {
@@ -303,7 +305,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read(
-            mut items: Vec<(Option<Vec<u8>>, Option<Vec<u8>>, Raw)>,
+            mut items in prop::collection::vec(any::<Item>(), 0..8),
             long in 0_usize..70_000,
         ) {
             // C strings end at a NUL, which the writer of headers refuses.
