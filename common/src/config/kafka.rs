@@ -91,10 +91,9 @@ const COMMON_CONSUMER: [(&str, &str); 6] = [
 const HANDING_ON: [(&str, &str); 2] =
     [("queued.min.messages", "96"), ("fetch.queue.backoff.ms", "1")];
 
-/// The same for those who hand requests on to handlers. They read several partitions, and a fetch leaves out
-/// those for which so many records wait in the client. If it was just then that they ran out, the fetch is for
-/// some of the partitions only, and when those have nothing the broker keeps it for `fetch.wait.max.ms`. So
-/// the number is a higher one; but what waits is thrown away by a pause, so it is no high one either.
+/// The same for those who hand requests on to handlers. A few hundred calls in flight reach the number above,
+/// and a fetch that waits for a millisecond then gains them nothing; with 1,024 it is less work for the
+/// broker. A pause throws away what waits, and it is read again: so there is a number, and it is a low one.
 const TAKING_IN: [(&str, &str); 2] =
     [("queued.min.messages", "300"), ("fetch.queue.backoff.ms", "1")];
 
