@@ -176,7 +176,7 @@ impl Held {
             partition: self.tracker.partition,
             offset: record.offset(),
             key: record.key().map(Bytes::copy_from_slice),
-            correlation_id: Bytes::copy_from_slice(id),
+            correlation_id: id.into(),
             deadline,
             attempt: headers.attempt(),
             runs: 1,

@@ -92,6 +92,11 @@ impl Pack {
         });
     }
 
+    /// Makes room for so many items as large as those that are there are together.
+    pub fn reserve(&mut self, items: usize) {
+        self.0.reserve(items.saturating_mul(self.0.len()).min(MAX_PACK_BYTES));
+    }
+
     /// The payload.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

@@ -98,6 +98,12 @@ impl<'a> ReplyHeaders<'a> {
         String::from_utf8_lossy(self.error.unwrap_or_default()).into_owned()
     }
 
+    /// The media type of the payload, as it came.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&'a [u8]> {
+        self.content_type
+    }
+
     /// The claim check of a payload that is not in the record, as it came.
     #[must_use]
     pub fn claim(&self) -> Option<&'a [u8]> {

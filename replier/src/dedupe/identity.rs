@@ -27,8 +27,8 @@ impl Identity {
         reply_topic: Option<&str>,
     ) -> Self {
         let (kind, id) = match &context.facts.idempotency_key {
-            Some(key) => (b'k', key),
-            None => (b'c', &context.facts.correlation_id),
+            Some(key) => (b'k', &key[..]),
+            None => (b'c', context.correlation_id()),
         };
         let mut hash = Sha256::new_with_prefix([kind]);
         for name in [Some(group), endpoint, reply_topic] {

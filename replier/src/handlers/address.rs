@@ -11,6 +11,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::handlers::id::Id;
 use crate::intake::incoming::{ReplyPlace, ReplyTo};
 use crate::sending::outgoing::Recipient;
 
@@ -45,7 +46,7 @@ impl ReplyAddress {
             request_topic: request_topic.to_owned(),
             reply_topic: to.reply_to.topic.as_ref().to_owned(),
             partition: to.reply_to.place.partition(),
-            correlation_id: to.correlation_id.clone(),
+            correlation_id: Bytes::copy_from_slice(&to.correlation_id),
             key: to.key.clone(),
             deadline_unix_ms: to.deadline.to_unix_millis(),
             content_type: content_type.map(ToOwned::to_owned),
@@ -85,7 +86,7 @@ impl ReplyAddress {
                 place: ReplyPlace::new(self.partition, false),
                 protection: None,
             },
-            correlation_id: self.correlation_id.clone(),
+            correlation_id: Id::from(&self.correlation_id),
             key: self.key.clone(),
             deadline: self.deadline(),
         }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::failures::original::Original;
 use crate::handlers::extract::Extensions;
+use crate::handlers::id::Id;
 use crate::intake::incoming::ReplyTo;
 
 /// Where a request came from and what came with it.
@@ -31,7 +32,7 @@ pub(crate) struct Facts {
     pub(crate) offset: i64,
     pub(crate) key: Option<Bytes>,
     pub(crate) headers: Headers,
-    pub(crate) correlation_id: Bytes,
+    pub(crate) correlation_id: Id,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) attempt: u32,
     pub(crate) runs: u32,
@@ -77,7 +78,7 @@ impl Context {
 
     /// The correlation id as the caller sent it. It stays the same over redeliveries.
     #[must_use]
-    pub fn correlation_id(&self) -> &Bytes {
+    pub fn correlation_id(&self) -> &[u8] {
         &self.facts.correlation_id
     }
 

@@ -8,6 +8,7 @@ pub(crate) mod context;
 pub(crate) mod deferred;
 pub(crate) mod extract;
 pub(crate) mod handler;
+pub(crate) mod id;
 pub(crate) mod layer;
 pub(crate) mod one_way;
 pub(crate) mod pool;

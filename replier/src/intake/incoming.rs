@@ -15,6 +15,7 @@ use crate::failures::Failures;
 use crate::failures::original::{KeptHeaders, Original};
 use crate::handlers::context::{Context, Facts, Job, RawRequest};
 use crate::handlers::extract::Extensions;
+use crate::handlers::id::Id;
 use crate::handlers::routes::Routes;
 use crate::intake::cancellations::{Cancellable, Cancellations};
 use crate::intake::clocks::{LogEnds, Written, left};
@@ -239,10 +240,9 @@ impl RecordReader {
         let fault = deadline.err().or(endpoint.err());
         let fault = fault.map(|fault| Box::new(Status::invalid_argument(fault.to_string())));
         let (idempotency_key, content_type) = (headers.idempotency_key(), headers.content_type());
-        let parts =
-            [record.payload(), record.key(), Some(correlation_id), idempotency_key, content_type];
+        let parts = [record.payload(), record.key(), idempotency_key, content_type];
         let mut copies = Copies::of(&parts);
-        let [payload, key, id, idempotency_key, content_type] = parts.map(|part| copies.next(part));
+        let [payload, key, idempotency_key, content_type] = parts.map(|part| copies.next(part));
         let written = deadline.ok().flatten();
         let (deadline, clocks_differ) = match written {
             Some(written) => self.deadline(record, written, &place, **clocks),
@@ -271,7 +271,7 @@ impl RecordReader {
                 job: Job { request, reply_to, fault, not_before, original },
                 key,
                 headers: headers.take_application(),
-                correlation_id: id.unwrap_or_default(),
+                correlation_id: correlation_id.into(),
                 deadline,
                 attempt: headers.attempt(),
                 idempotency_key,
@@ -443,7 +443,7 @@ impl Place {
             offset: self.offset,
             key: None,
             headers: Headers::new(),
-            correlation_id: Bytes::new(),
+            correlation_id: Id::default(),
             deadline: None,
             attempt: 1,
             runs: self.runs.saturating_add(1),
@@ -479,8 +479,9 @@ impl Place {
 impl Parsed {
     pub(crate) fn taken(self, taken: Taken, cancellations: &Arc<Cancellations>) -> Incoming {
         let Self { mut context, cancellable, .. } = self;
-        let cancellable = cancellable
-            .then(|| Box::new(cancellations.register(Bytes::clone(&context.facts.correlation_id))));
+        let cancellable = cancellable.then(|| {
+            Box::new(cancellations.register(Bytes::copy_from_slice(context.correlation_id())))
+        });
         context.facts.cancelled = cancellable.as_ref().map(|request| request.token().clone());
         Incoming { context, cancellable, taken }
     }

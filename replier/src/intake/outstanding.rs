@@ -32,22 +32,19 @@ impl Outstanding {
         self.metrics.outstanding.inc();
     }
 
-    pub(super) fn subtract(&self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
-        self.metrics.outstanding.dec();
-    }
-
     pub(super) fn add_bytes(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.metrics.outstanding_bytes.add(gauged(bytes));
     }
 
-    pub(super) fn subtract_bytes(&self, bytes: usize) {
+    pub(super) fn subtract(&self, requests: usize, bytes: usize) {
+        self.count.fetch_sub(requests, Ordering::Relaxed);
+        self.metrics.outstanding.sub(gauged(requests));
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.metrics.outstanding_bytes.sub(gauged(bytes));
     }
 }
 
-fn gauged(bytes: usize) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
+fn gauged(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -72,6 +72,8 @@ pub(crate) struct Taken {
     offset: i64,
     /// Somebody works on it, and a revocation waits for that.
     at_work: bool,
+    /// It is counted as taken in, with so many bytes.
+    counted: bool,
     bytes: usize,
     completed: bool,
     blocks: bool,
@@ -153,6 +155,7 @@ impl Tracker {
             tracker: Arc::clone(self),
             offset,
             at_work: false,
+            counted: true,
             bytes: 0,
             completed: false,
             blocks: false,
@@ -160,6 +163,12 @@ impl Tracker {
             record,
             first: None,
         }
+    }
+
+    /// So many requests with so many bytes are let go of.
+    fn subtract(&self, requests: usize, bytes: usize) {
+        self.taken.fetch_sub(requests, Ordering::Relaxed);
+        self.outstanding.subtract(requests, bytes);
     }
 
     /// The offset that should come next; `None` if none is known.
@@ -289,10 +298,10 @@ impl Tracker {
 }
 
 impl Progress {
-    /// Nobody works on one of the requests any more.
-    fn leave(&mut self, idle: &Condvar) {
-        self.at_work -= 1;
-        if self.at_work == 0 {
+    /// Nobody works on so many of the requests any more.
+    fn leave(&mut self, left: usize, idle: &Condvar) {
+        self.at_work -= left;
+        if left > 0 && self.at_work == 0 {
             idle.notify_all();
         }
     }
@@ -356,8 +365,41 @@ impl Taken {
             self.tracker.dirty.store(true, Ordering::Release);
         }
         if std::mem::take(&mut self.at_work) {
-            progress.leave(&self.tracker.idle);
+            progress.leave(1, &self.tracker.idle);
         }
+    }
+
+    /// The same for many, which touches what threads share once for those of one partition that come after
+    /// each other.
+    pub(crate) fn complete_all(requests: Vec<Self>) {
+        let (mut plain, others): (Vec<_>, Vec<_>) = requests.into_iter().partition(Self::is_plain);
+        others.into_iter().for_each(Self::complete);
+        for run in plain.chunk_by_mut(|one, next| Arc::ptr_eq(&one.tracker, &next.tracker)) {
+            let Some(tracker) = run.first().map(|first| Arc::clone(&first.tracker)) else {
+                continue;
+            };
+            let (mut risen, mut left, mut bytes) = (false, 0, 0);
+            let mut progress = tracker.lock();
+            for taken in &mut *run {
+                taken.completed = true;
+                taken.counted = false;
+                bytes += std::mem::take(&mut taken.bytes);
+                risen |= progress.mark.complete(taken.offset);
+                left += usize::from(std::mem::take(&mut taken.at_work));
+            }
+            if risen {
+                // As in `complete`.
+                tracker.dirty.store(true, Ordering::Release);
+            }
+            progress.leave(left, &tracker.idle);
+            drop(progress);
+            tracker.subtract(run.len(), bytes);
+        }
+    }
+
+    /// Nothing is to be done for it but to complete it.
+    fn is_plain(&self) -> bool {
+        self.record.is_none() && self.first.is_none() && !self.blocks
     }
 
     /// The same, but a revocation still waits until this is dropped.
@@ -423,11 +465,11 @@ impl Drop for Taken {
         let tracker = &self.tracker;
         if self.at_work {
             // Nobody works on it any more, complete or not: there is nothing to wait for.
-            tracker.lock().leave(&tracker.idle);
+            tracker.lock().leave(1, &tracker.idle);
         }
-        tracker.taken.fetch_sub(1, Ordering::Relaxed);
-        tracker.outstanding.subtract_bytes(self.bytes);
-        tracker.outstanding.subtract();
+        if self.counted {
+            tracker.subtract(1, self.bytes);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use antiphon_common::metrics::ReplierMetrics;
+use proptest::prelude::*;
 
 fn up_to(next: i64) -> Option<Commit> {
     Some(Commit { next, done: None })
@@ -134,5 +135,60 @@ fn what_is_complete_is_to_be_committed_once_nobody_works_on_it() {
             revocation.join().expect("no panic")
         });
         assert_eq!(revoked, up_to(offset + 1));
+    }
+}
+
+/// What is at stake for one request of a batch that is completed together.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Plain,
+    Started,
+    Blocked,
+    Shared,
+}
+
+proptest! {
+    /// Many at once come to what one after the other come to, whatever their partitions and order.
+    #[test]
+    fn all_at_once_are_complete_as_one_by_one(
+        requests in prop::collection::vec((0..3usize, 0..4usize, 0..100usize), 0..40),
+        left in any::<prop::sample::Index>(),
+    ) {
+        let come_to = |together: bool| {
+            let outstanding = Outstanding::new(ReplierMetrics::new());
+            let trackers = [0, 1, 2].map(|number| Tracker::new("t".into(), number, Arc::clone(&outstanding)));
+            let mut taken = Vec::new();
+            for (offset, &(partition, kind, bytes)) in requests.iter().enumerate() {
+                let tracker = &trackers[partition];
+                let offset = i64::try_from(offset).expect("few");
+                let mut request = tracker.take(offset).expect("new");
+                match [Kind::Plain, Kind::Started, Kind::Blocked, Kind::Shared][kind] {
+                    Kind::Plain => {}
+                    Kind::Started => assert!(request.start()),
+                    Kind::Blocked => request.block(),
+                    Kind::Shared => {
+                        request = tracker.take_part(offset, &Arc::new(Several::new(request)));
+                    }
+                }
+                request.weigh(bytes);
+                taken.push(request);
+            }
+            // One of them stays.
+            let stays = (!taken.is_empty()).then(|| taken.remove(left.index(taken.len())));
+            if together {
+                Taken::complete_all(taken);
+            } else {
+                taken.into_iter().for_each(Taken::complete);
+            }
+            let each = trackers.map(|tracker| {
+                (tracker.take_risen(), tracker.taken(), tracker.is_blocked(), tracker.lock().at_work)
+            });
+            let metrics = &outstanding.metrics;
+            let gauges = (metrics.outstanding.get(), metrics.outstanding_bytes.get());
+            let seen = (each, outstanding.count(), outstanding.bytes(), gauges);
+            drop(stays);
+            seen
+        };
+        prop_assert_eq!(come_to(true), come_to(false));
     }
 }

@@ -150,15 +150,14 @@ impl Lane {
         let mut schedule = self.lock();
         for incoming in batch {
             let endpoint = self.endpoint(&incoming);
-            let context = &incoming.context;
-            let (topic, key) = (Arc::clone(&context.facts.topic), context.facts.key.clone());
-            let meta = Meta {
-                topic: &topic,
-                partition: context.facts.partition,
-                key: key.as_deref(),
+            let facts = &incoming.context.facts;
+            let standing = schedule.find(Meta {
+                topic: &facts.topic,
+                partition: facts.partition,
+                key: facts.key.as_deref(),
                 endpoint,
-            };
-            schedule.push(meta, incoming);
+            });
+            schedule.push(standing, incoming);
         }
     }
 

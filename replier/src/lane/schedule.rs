@@ -21,6 +21,14 @@ pub(crate) struct Meta<'a> {
     pub(crate) endpoint: usize,
 }
 
+/// Where a request stands.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    endpoint: usize,
+    partition: usize,
+    chain: Option<u64>,
+}
+
 /// A place that a request has been given. It must be handed back by [`Schedule::done`].
 #[derive(Debug)]
 pub(crate) struct Token {
@@ -129,18 +137,24 @@ impl<T> Schedule<T> {
         self.partition_cap = cap(self.concurrency, partitions);
     }
 
-    /// Queues a request. Those of one partition must come in the order of their offsets.
-    pub(crate) fn push(&mut self, meta: Meta<'_>, item: T) {
-        if self.closed {
-            return;
-        }
+    /// Finds where a request of this kind stands. The next one that is pushed is to be that request.
+    pub(crate) fn find(&mut self, meta: Meta<'_>) -> Standing {
         let partition = self.partitions.enter(meta.topic, meta.partition);
         let chain = match self.order {
             Lane::Unordered => None,
             Lane::ByKey => meta.key.map(|key| self.hasher.hash_one(key)),
             Lane::ByPartition => Some(0),
         };
-        let queued = Queued { item, endpoint: meta.endpoint };
+        Standing { endpoint: meta.endpoint, partition, chain }
+    }
+
+    /// Queues a request. Those of one partition must come in the order of their offsets.
+    pub(crate) fn push(&mut self, standing: Standing, item: T) {
+        if self.closed {
+            return;
+        }
+        let Standing { endpoint, partition, chain } = standing;
+        let queued = Queued { item, endpoint };
         if let Some(chain) = chain {
             match self.chains.entry((partition, chain)) {
                 Entry::Occupied(mut waiting) => return waiting.get_mut().push_back(queued),

@@ -9,12 +9,16 @@ use std::time::{Duration, Instant};
 /// could share the work would stand idle. The way of the reply to the producer is not part of it, since
 /// it takes long where a lone reply wakes the producer's thread, whoever sends it.
 const QUICK: Duration = Duration::from_micros(8);
-/// A handler that keeps a thread this long is not trusted for a while.
+/// A handler that keeps a thread this long has blocked, or its thread was set aside for others, as happens
+/// every few milliseconds to each that is busy while all processors are.
 const BLOCKING: Duration = Duration::from_millis(1);
+/// No thread is set aside for so long as a rule, so it is not trusted for a while.
+const STALLED: Duration = Duration::from_millis(32);
 /// The score of an endpoint rises by one for a quick request and falls by `PENALTY` for another,
-/// which may have been interrupted.
+/// which may have been interrupted; by all that trust takes for one that may have blocked. So one of 64
+/// is forgiven, and some that come together.
 const TRUSTED: u32 = 64;
-const MOST: u32 = 128;
+const MOST: u32 = 512;
 const PENALTY: u32 = 8;
 
 /// How quick the requests of each endpoint were of late.
@@ -44,7 +48,8 @@ impl Quick {
     /// Notes how long the first poll of a request took, and whether it was the last.
     pub(crate) fn polled(&self, endpoint: usize, ended: bool, took: Duration) {
         self.change(endpoint, |score| match () {
-            () if took >= BLOCKING => 0,
+            () if took >= STALLED => 0,
+            () if took >= BLOCKING => score.saturating_sub(TRUSTED),
             () if ended => score,
             () => score.saturating_sub(PENALTY),
         });
@@ -116,8 +121,20 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_that_blocks_once_is_not_trusted() {
-        assert!(!after([(true, 2); 200].into_iter().chain([(true, 1_000)])).expects(0));
+    fn a_handler_that_blocks_again_and_again_or_for_long_is_not_trusted() {
+        let blocks = |quick, times, micros| {
+            let blocking = std::iter::repeat_n((true, micros), times);
+            after(std::iter::repeat_n((true, 2), quick).chain(blocking)).expects(0)
+        };
+        assert!(blocks(10_000, 7, 31_999), "it may have been set aside");
+        assert!(!blocks(10_000, 8, 1_000));
+        assert!(!blocks(10_000, 1, 32_000));
+        assert!(!blocks(64, 1, 1_000));
+        let often = |every| {
+            let requests = (1..=10_240).map(|n| (true, if n % every == 0 { 1_000 } else { 2 }));
+            after(requests).expects(0)
+        };
+        assert!(!often(32) && often(128));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Names handlers that hold a thread of the runtime without awaiting anything.
 
-use std::cell::RefCell;
+use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -39,8 +40,10 @@ pub(crate) struct Watched<'a, F> {
 /// From here until it is dropped, this thread works for a handler.
 #[derive(Debug)]
 pub(crate) struct Entered {
-    /// The seat of this thread, and what it did before.
-    seat: Option<(Arc<Seat>, u64)>,
+    /// What it did before, if it is watched.
+    before: Option<u64>,
+    /// It is for the thread that it was made on.
+    here: PhantomData<*const ()>,
 }
 
 /// What a thread does just now. Only that thread writes to it.
@@ -56,7 +59,7 @@ struct Seat {
 static SEATS: Mutex<Vec<Weak<Seat>>> = Mutex::new(Vec::new());
 
 thread_local! {
-    static SEAT: RefCell<Option<Arc<Seat>>> = const { RefCell::new(None) };
+    static SEAT: OnceCell<Arc<Seat>> = const { OnceCell::new() };
 }
 
 impl Watchdog {
@@ -98,18 +101,12 @@ impl Watchdog {
 
     /// Notes that this thread works for a handler, until the result is dropped.
     pub(crate) fn enter(&self, endpoint: usize) -> Entered {
-        let Some(watching) = &self.watching else { return Entered { seat: None } };
-        // A thread that is ending has no seat any more.
-        let seat = SEAT.try_with(|own| {
-            let mut own = own.borrow_mut();
-            Arc::clone(own.get_or_insert_with(|| {
-                let seat = Arc::default();
-                SEATS.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&seat));
-                seat
-            }))
+        let before = self.watching.as_ref().and_then(|watching| {
+            let work = (u64::from(watching.number) << 32) | (endpoint as u64 + 1);
+            // A thread that is ending has no seat any more.
+            SEAT.try_with(|own| own.get_or_init(Seat::taken).change(work)).ok()
         });
-        let work = (u64::from(watching.number) << 32) | (endpoint as u64 + 1);
-        Entered { seat: seat.ok().map(|seat| (Arc::clone(&seat), seat.change(work))) }
+        Entered { before, here: PhantomData }
     }
 
     /// Watches each poll of a handler's future or stream.
@@ -145,17 +142,27 @@ impl<F: Stream + Unpin> Stream for Watched<'_, F> {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        if let Some((seat, before)) = &self.seat {
-            seat.change(*before);
+        if let Some(before) = self.before {
+            let _ = SEAT.try_with(|own| own.get().map(|seat| seat.change(before)));
         }
     }
 }
 
 impl Seat {
+    /// One that is looked at.
+    fn taken() -> Arc<Self> {
+        let seat = Arc::default();
+        SEATS.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&seat));
+        seat
+    }
+
     /// Says what the thread does from now on; returns what it did before.
     fn change(&self, work: u64) -> u64 {
-        let before = self.work.swap(work, Ordering::Relaxed);
-        self.changes.fetch_add(1, Ordering::Release);
+        // No other thread writes, so these need not be one step each.
+        let before = self.work.load(Ordering::Relaxed);
+        self.work.store(work, Ordering::Relaxed);
+        let changes = self.changes.load(Ordering::Relaxed);
+        self.changes.store(changes.wrapping_add(1), Ordering::Release);
         before
     }
 
@@ -298,13 +305,13 @@ mod tests {
             thread::yield_now();
         }
         drop((slow, quick));
-        assert_eq!(SEAT.with(|own| own.borrow().as_ref().map(|seat| seat.look().1)), Some(0));
+        assert_eq!(SEAT.with(|own| own.get().map(|seat| seat.look().1)), Some(0));
     }
 
     #[test]
     fn one_that_is_off_notes_nothing_and_one_that_is_dropped_ends() {
         let off = Watchdog::start(Duration::ZERO, &[], ReplierMetrics::new()).expect("no thread");
-        assert!(off.enter(0).seat.is_none());
+        assert!(off.enter(0).before.is_none());
         let watchdog = Watchdog::start(Duration::from_secs(60), &[], ReplierMetrics::new());
         let watchdog = watchdog.expect("a thread can be started");
         let stop = watchdog.watching.as_ref().map(|watching| Arc::downgrade(&watching.stop));

@@ -2,10 +2,12 @@
 
 use std::cell::RefCell;
 use std::mem;
+use std::sync::Arc;
 
-use antiphon_common::wire::MAX_PACK_BYTES;
+use antiphon_common::wire::{MAX_PACK_BYTES, Pack};
 
-use crate::sending::outgoing::{Outgoing, Together};
+use crate::sending::outgoing::Outgoing;
+use crate::sending::shared::Shared;
 
 /// To so many partitions replies are gathered at once.
 const PARTITIONS: usize = 8;
@@ -26,20 +28,24 @@ struct Gathered {
     groups: Vec<Group>,
 }
 
-/// Replies that may share a record. There is one at least.
+/// Replies that may share a record.
 struct Group {
     bytes: usize,
-    replies: Together,
+    /// The first one, until a second comes: the only one has a record of its own.
+    first: Option<Box<Outgoing>>,
+    together: Together,
 }
 
-/// What has become of a reply.
-pub(super) enum Added {
-    /// It waits for the end of the burst.
-    Gathered,
-    /// It is to be sent by itself.
+/// Replies that share a record, and its payload.
+pub(super) struct Together {
+    pub(super) shared: Shared,
+    pub(super) pack: Pack,
+}
+
+/// What is to be sent.
+pub(super) enum Leaving {
     Alone(Box<Outgoing>),
-    /// It is to be sent with these.
-    Full(Together),
+    Together(Together),
 }
 
 /// Begins to gather the replies of `sender` on this thread, of which `most` share a record. `false` if some
@@ -54,43 +60,64 @@ pub(super) fn begin(sender: usize, most: usize) -> bool {
     })
 }
 
-/// Gathers a reply, if it is one of those that are.
-pub(super) fn add(sender: usize, outgoing: Box<Outgoing>) -> Added {
+/// Gathers a reply if it is one of those that are, and hands out what is to be sent now.
+pub(super) fn add(sender: usize, outgoing: Box<Outgoing>) -> Option<Leaving> {
     GATHERED.with_borrow_mut(|gathered| gathered.add(sender, outgoing))
 }
 
 /// Ends it, and hands out what was gathered.
-pub(super) fn end() -> Vec<Together> {
+pub(super) fn end() -> Vec<Leaving> {
     let groups = GATHERED.with_borrow_mut(|gathered| {
         gathered.sender = None;
         mem::take(&mut gathered.groups)
     });
-    groups.into_iter().map(|group| group.replies).collect()
+    groups.into_iter().map(Group::leave).collect()
 }
 
 impl Gathered {
-    fn add(&mut self, sender: usize, outgoing: Box<Outgoing>) -> Added {
+    fn add(&mut self, sender: usize, outgoing: Box<Outgoing>) -> Option<Leaving> {
         let to = outgoing.packs().filter(|_| self.sender == Some(sender));
-        let Some((topic, partition, bytes)) = to else { return Added::Alone(outgoing) };
+        let Some((topic, partition, bytes)) = to else { return Some(Leaving::Alone(outgoing)) };
         let is_same = |group: &Group| {
-            let to = group.replies.first().and_then(|first| first.packs());
-            to.is_some_and(|(other, number, _)| number == partition && other == topic)
+            let shared = &group.together.shared;
+            shared.partition == partition && shared.topic == *topic
         };
-        let at = match self.groups.iter().position(is_same) {
-            Some(at) => at,
-            None if self.groups.len() >= PARTITIONS => return Added::Alone(outgoing),
-            None => {
-                self.groups.push(Group { bytes: 0, replies: Vec::with_capacity(self.most) });
-                self.groups.len() - 1
+        let Some(at) = self.groups.iter().position(is_same) else {
+            if self.groups.len() >= PARTITIONS {
+                return Some(Leaving::Alone(outgoing));
             }
+            let shared = Shared::new(Arc::clone(topic), partition);
+            let together = Together { shared, pack: Pack::default() };
+            self.groups.push(Group { bytes, first: Some(outgoing), together });
+            return None;
         };
         let group = &mut self.groups[at];
         group.bytes += bytes;
-        group.replies.push(outgoing);
-        if group.replies.len() >= self.most || group.bytes >= MAX_PACK_BYTES {
-            return Added::Full(self.groups.swap_remove(at).replies);
+        if let Some(first) = group.first.take() {
+            group.together.add(first, self.most);
         }
-        Added::Gathered
+        group.together.add(outgoing, self.most);
+        let is_full = group.together.shared.len() >= self.most || group.bytes >= MAX_PACK_BYTES;
+        is_full.then(|| self.groups.swap_remove(at).leave())
+    }
+}
+
+impl Group {
+    fn leave(self) -> Leaving {
+        self.first.map_or(Leaving::Together(self.together), Leaving::Alone)
+    }
+}
+
+impl Together {
+    /// Adds one of at most so many.
+    fn add(&mut self, outgoing: Box<Outgoing>, most: usize) {
+        let is_first = self.shared.len() == 0;
+        self.shared.add(outgoing, &mut self.pack);
+        if is_first {
+            // The others are likely to be as large.
+            self.shared.reserve(most);
+            self.pack.reserve(most);
+        }
     }
 }
 
@@ -106,24 +133,36 @@ mod tests {
         reply_to(partition, RawReply::new(vec![0; size]))
     }
 
+    /// How many replies a record has.
+    fn count(leaving: &Leaving) -> usize {
+        match leaving {
+            Leaving::Alone(_) => 1,
+            Leaving::Together(together) => together.shared.len(),
+        }
+    }
+
+    fn is_alone(leaving: Option<Leaving>) -> bool {
+        matches!(leaving, Some(Leaving::Alone(_)))
+    }
+
     #[test]
     fn replies_to_one_partition_leave_together_and_nothing_is_gathered_before_or_after() {
-        assert!(matches!(add(1, reply(Some(0), 1)), Added::Alone(_)));
+        assert!(is_alone(add(1, reply(Some(0), 1))));
         assert!(begin(1, MOST));
         assert!(!begin(1, MOST), "in a burst there is no other");
         for partition in [0, 1, 0] {
-            assert!(matches!(add(1, reply(Some(partition), 1)), Added::Gathered));
+            assert!(add(1, reply(Some(partition), 1)).is_none());
         }
-        assert!(matches!(add(2, reply(Some(0), 1)), Added::Alone(_)), "another sender's");
-        assert_eq!(end().iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
-        assert!(matches!(add(1, reply(Some(0), 1)), Added::Alone(_)));
+        assert!(is_alone(add(2, reply(Some(0), 1))), "another sender's");
+        assert_eq!(end().iter().map(count).collect::<Vec<_>>(), [2, 1]);
+        assert!(is_alone(add(1, reply(Some(0), 1))));
     }
 
     #[test]
     fn what_is_large_or_has_no_partition_goes_alone() {
         assert!(begin(1, MOST));
-        assert!(matches!(add(1, reply(None, 1)), Added::Alone(_)));
-        assert!(matches!(add(1, reply(Some(0), MAX_PACK_BYTES)), Added::Alone(_)));
+        assert!(is_alone(add(1, reply(None, 1))));
+        assert!(is_alone(add(1, reply(Some(0), MAX_PACK_BYTES))));
         assert!(end().is_empty());
     }
 
@@ -132,10 +171,10 @@ mod tests {
         for (size, expected) in [(1, MOST), (MAX_PACK_BYTES / 16, 16)] {
             assert!(begin(1, MOST));
             for _ in 1..expected {
-                assert!(matches!(add(1, reply(Some(0), size)), Added::Gathered));
+                assert!(add(1, reply(Some(0), size)).is_none());
             }
-            let Added::Full(full) = add(1, reply(Some(0), size)) else { panic!("not full") };
-            assert_eq!(full.len(), expected);
+            let full = add(1, reply(Some(0), size)).expect("full");
+            assert_eq!(count(&full), expected);
             assert!(end().is_empty());
         }
     }
@@ -145,9 +184,9 @@ mod tests {
         assert!(begin(1, MOST));
         let last = i32::try_from(PARTITIONS).expect("few");
         for partition in 0..last {
-            assert!(matches!(add(1, reply(Some(partition), 1)), Added::Gathered));
+            assert!(add(1, reply(Some(partition), 1)).is_none());
         }
-        assert!(matches!(add(1, reply(Some(last), 1)), Added::Alone(_)));
+        assert!(is_alone(add(1, reply(Some(last), 1))));
         assert_eq!(end().len(), PARTITIONS);
     }
 }

@@ -77,6 +77,18 @@ impl Duty {
         }
     }
 
+    /// The same of several records.
+    pub(crate) fn complete_all(duties: impl ExactSizeIterator<Item = Self>) {
+        let mut requests = Vec::with_capacity(duties.len());
+        for duty in duties {
+            match duty {
+                Self::Whole(taken) => requests.push(taken),
+                other => other.complete(),
+            }
+        }
+        Taken::complete_all(requests);
+    }
+
     /// A record that must be written before the request is complete cannot be: until it is, no more
     /// requests of its partition are to be taken in.
     pub(crate) fn block(&mut self) {

@@ -6,4 +6,5 @@ pub(crate) mod outgoing;
 pub(crate) mod protection;
 pub(crate) mod replies;
 pub(crate) mod sender;
+mod shared;
 pub(crate) mod transactions;

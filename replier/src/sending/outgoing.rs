@@ -9,6 +9,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::OwnedHeaders;
 
 use crate::handlers::context::RawReply;
+use crate::handlers::id::Id;
 use crate::intake::incoming::{ReplyPlace, ReplyTo};
 use crate::sending::duty::Duty;
 
@@ -23,12 +24,7 @@ pub(crate) struct Outgoing {
     pub(crate) duty: Duty,
     /// Whether the topic of its record was looked up because the partition was not known.
     pub(crate) lookup: Lookup,
-    /// Replies that share its record.
-    pub(crate) others: Together,
 }
-
-/// Replies that share a record. Each in its box, since it may have to go on by itself.
-pub(crate) type Together = Vec<Box<Outgoing>>;
 
 /// A record that is not a reply: a dead letter, say.
 #[derive(Debug)]
@@ -73,7 +69,7 @@ pub(crate) enum Lookup {
 #[derive(Debug, Clone)]
 pub(crate) struct Recipient {
     pub(crate) reply_to: ReplyTo,
-    pub(crate) correlation_id: Bytes,
+    pub(crate) correlation_id: Id,
     pub(crate) key: Option<Bytes>,
     /// Until when a reply is worth sending.
     pub(crate) deadline: Deadline,
@@ -98,7 +94,7 @@ impl Outgoing {
     /// The records of a request: those before the reply (last first), and the reply. In a box, for
     /// the producer to hand back.
     pub(crate) fn new(before: Vec<Forward>, reply: Option<Reply>, duty: Duty) -> Box<Self> {
-        Box::new(Self { before, reply, duty, lookup: Lookup::NotNeeded, others: Vec::new() })
+        Box::new(Self { before, reply, duty, lookup: Lookup::NotNeeded })
     }
 
     /// The record to send next; `None` if there is none, and the duty is done.
@@ -144,13 +140,6 @@ impl Outgoing {
         (bytes <= MAX_ITEM_PAYLOAD).then_some((topic, *partition, bytes))
     }
 
-    /// Writes the reply behind others.
-    pub(super) fn pack_into(&self, pack: &mut Pack) {
-        if let Some(reply) = &self.reply {
-            reply.pack_into(pack);
-        }
-    }
-
     /// Whether the record to send next is the reply.
     pub(crate) fn is_at_reply(&self) -> bool {
         self.before.is_empty()
@@ -191,7 +180,8 @@ impl Forward {
 impl Reply {
     pub(crate) fn record(&self) -> Record {
         let ReplyTo { topic, place, protection } = &self.to.reply_to;
-        let (key, mut payload) = (self.to.key.clone(), (!self.is_bare()).then(|| self.payload()));
+        let (key, mut payload) =
+            (self.to.key.clone(), (!self.is_bare()).then(|| self.payload().clone()));
         let mut headers = self.headers();
         if let Some(protection) = protection {
             (headers, payload) = protection.apply(headers, topic, key.as_deref(), payload);
@@ -200,15 +190,15 @@ impl Reply {
         Record { topic, partition, key, payload, headers }
     }
 
-    fn pack_into(&self, pack: &mut Pack) {
+    /// Writes it behind others.
+    pub(super) fn pack_into(&self, pack: &mut Pack) {
         if self.to.reply_to.protection.is_some() {
             let record = self.record();
             pack.push_written(&record.headers, record.key.as_deref(), record.payload.as_deref());
             return;
         }
         let key = self.to.key.as_deref();
-        let payload = self.payload();
-        let payload = (!self.is_bare()).then_some(&payload[..]);
+        let payload = (!self.is_bare()).then_some(&self.payload()[..]);
         self.with_headers(|headers| pack.push_reply(headers, key, payload));
     }
 
@@ -232,18 +222,15 @@ impl Reply {
         })
     }
 
-    fn payload(&self) -> Bytes {
+    fn payload(&self) -> &Bytes {
         match &self.answer {
-            Ok(reply) => reply.payload.clone(),
-            Err(status) => status.details().clone(),
+            Ok(reply) => &reply.payload,
+            Err(status) => status.details(),
         }
     }
 
     fn payload_len(&self) -> usize {
-        match &self.answer {
-            Ok(reply) => reply.payload.len(),
-            Err(status) => status.details().len(),
-        }
+        self.payload().len()
     }
 
     /// Whether the record has no payload at all: the plain end of a stream, which is no item.

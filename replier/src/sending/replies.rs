@@ -13,11 +13,13 @@ use antiphon_common::wire::{Pack, most_packed};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext};
 use tokio::sync::mpsc;
 
-use crate::sending::burst::{self, Added};
-use crate::sending::outgoing::{Lookup, Outgoing, Remedy, Reply, Together};
+use crate::sending::burst::{self, Leaving, Together};
+use crate::sending::outgoing::{Lookup, Outgoing, Remedy, Reply};
+use crate::sending::shared::Shared;
 
 /// How long a reply that was not taken waits before it is sent again.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -36,7 +38,13 @@ pub(crate) struct Replies {
     max_bytes: usize,
 }
 
-/// The context of the reply producer. A record's opaque value is the reply itself.
+/// What is in a record: its opaque value, while it is under way.
+enum Sent {
+    Alone(Box<Outgoing>),
+    Together(Shared),
+}
+
+/// The context of the reply producer.
 struct Acknowledgements {
     observer: Observer,
     metrics: ReplierMetrics,
@@ -62,7 +70,7 @@ pub(crate) struct Burst<'r>(Option<&'r Replies>);
 impl Drop for Burst<'_> {
     fn drop(&mut self) {
         if let Some(replies) = self.0 {
-            burst::end().into_iter().for_each(|group| replies.send_together(group));
+            burst::end().into_iter().for_each(|leaving| replies.leave(leaving));
         }
     }
 }
@@ -132,10 +140,8 @@ impl Replies {
     /// Sends the records of a request, one after the other.
     pub(crate) fn send(&self, mut outgoing: Box<Outgoing>) {
         outgoing.limit(self.max_bytes);
-        match burst::add(self.own(), outgoing) {
-            Added::Gathered => {}
-            Added::Alone(outgoing) => self.produce(outgoing),
-            Added::Full(replies) => self.send_together(replies),
+        if let Some(leaving) = burst::add(self.own(), outgoing) {
+            self.leave(leaving);
         }
     }
 
@@ -149,18 +155,19 @@ impl Replies {
         std::ptr::from_ref(self).addr()
     }
 
-    /// In one record. Its opaque value is one of them, with the others.
-    fn send_together(&self, mut replies: Together) {
-        let Some(mut one) = replies.pop() else { return };
-        let to = one.packs().filter(|_| !replies.is_empty());
-        let Some((topic, partition, _)) = to else { return self.produce(one) };
-        let topic = Arc::clone(topic);
-        let mut pack = Pack::default();
-        replies.iter().chain([&one]).for_each(|reply| reply.pack_into(&mut pack));
-        one.others = replies;
-        let count = u64::try_from(one.others.len() + 1).unwrap_or(u64::MAX);
+    fn leave(&self, leaving: Leaving) {
+        match leaving {
+            Leaving::Alone(outgoing) => self.produce(outgoing),
+            Leaving::Together(together) => self.send_together(together),
+        }
+    }
+
+    /// In one record.
+    fn send_together(&self, Together { shared, pack }: Together) {
+        let count = u64::try_from(shared.len()).unwrap_or(u64::MAX);
         self.producer.context().metrics.packed_replies.inc_by(count);
-        let record = BaseRecord::<[u8], [u8], _>::with_opaque_to(&topic, one)
+        let (topic, partition) = (Arc::clone(&shared.topic), shared.partition);
+        let record = BaseRecord::with_opaque_to(&topic, Box::new(Sent::Together(shared)))
             .headers(Pack::headers())
             .partition(partition)
             .payload(pack.bytes());
@@ -190,7 +197,8 @@ impl Replies {
 
     fn produce(&self, outgoing: Box<Outgoing>) {
         let Some(sent) = outgoing.next() else { return outgoing.duty.complete() };
-        let mut record = BaseRecord::with_opaque_to(&sent.topic, outgoing).headers(sent.headers);
+        let opaque = Box::new(Sent::Alone(outgoing));
+        let mut record = BaseRecord::with_opaque_to(&sent.topic, opaque).headers(sent.headers);
         record.payload = sent.payload.as_deref();
         record.key = sent.key.as_deref();
         record.partition = sent.partition;
@@ -202,9 +210,10 @@ impl Replies {
         usize::try_from(self.producer.context().metrics.outstanding.get()).unwrap_or_default()
     }
 
-    fn hand_over(&self, record: BaseRecord<'_, [u8], [u8], Box<Outgoing>>) {
-        if let Err((error, outgoing)) = self.producer.send(record, self.under_way()) {
-            self.producer.context().failed(&error, outgoing);
+    fn hand_over(&self, record: BaseRecord<'_, [u8], [u8], Box<Sent>>) {
+        let payload = record.payload;
+        if let Err((error, sent)) = self.producer.send(record, self.under_way()) {
+            self.producer.context().undelivered(&error, *sent, payload);
         }
     }
 }
@@ -221,10 +230,32 @@ fn is_unauthorized(error: &KafkaError) -> bool {
 }
 
 impl Acknowledgements {
+    fn delivered(&self, sent: Sent) {
+        match sent {
+            Sent::Alone(outgoing) => self.acknowledged(outgoing),
+            Sent::Together(shared) => {
+                self.note_written(&shared.topic);
+                shared.complete();
+            }
+        }
+    }
+
+    fn undelivered(&self, error: &KafkaError, sent: Sent, payload: Option<&[u8]>) {
+        match sent {
+            Sent::Alone(outgoing) => self.failed(error, outgoing),
+            // Any of them may be the cause, so each is sent again by itself.
+            Sent::Together(shared) => {
+                let payload = payload.unwrap_or_default();
+                shared.split(payload).for_each(|outgoing| self.send_again(outgoing));
+            }
+        }
+    }
+
     fn acknowledged(&self, mut outgoing: Box<Outgoing>) {
-        std::mem::take(&mut outgoing.others).into_iter().for_each(|other| self.acknowledged(other));
         outgoing.duty.unblock();
-        self.note_written(&outgoing);
+        if let Some(reply) = outgoing.reply.as_ref().filter(|_| outgoing.is_at_reply()) {
+            self.note_written(&reply.to.reply_to.topic);
+        }
         if outgoing.advance() {
             outgoing.duty.complete();
         } else {
@@ -235,13 +266,6 @@ impl Acknowledgements {
     }
 
     fn failed(&self, error: &KafkaError, mut outgoing: Box<Outgoing>) {
-        if !outgoing.others.is_empty() {
-            // Any of them may be the cause, so each is sent again by itself.
-            std::mem::take(&mut outgoing.others)
-                .into_iter()
-                .for_each(|other| self.send_again(other));
-            return self.send_again(outgoing);
-        }
         let remedy = Remedy::of(error.rdkafka_error_code());
         if remedy == Remedy::Leave {
             // The producer has failed for good, and another takes its place; or it is being closed,
@@ -315,13 +339,8 @@ impl Acknowledgements {
         let _ = self.blocked.send(outgoing);
     }
 
-    fn note_written(&self, outgoing: &Outgoing) {
-        if let Some(reply) = outgoing.reply.as_ref().filter(|_| outgoing.is_at_reply()) {
-            self.written
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .note(&reply.to.reply_to.topic);
-        }
+    fn note_written(&self, topic: &Arc<str>) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).note(topic);
     }
 
     fn wrote(&self, reply: &Reply) -> bool {
@@ -349,12 +368,12 @@ impl Written {
 }
 
 impl ProducerContext for Acknowledgements {
-    type DeliveryOpaque = Box<Outgoing>;
+    type DeliveryOpaque = Box<Sent>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, outgoing: Box<Outgoing>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, sent: Box<Sent>) {
         match result {
-            Ok(_) => self.acknowledged(outgoing),
-            Err((error, _)) => self.failed(error, outgoing),
+            Ok(_) => self.delivered(*sent),
+            Err((error, record)) => self.undelivered(error, *sent, record.payload()),
         }
     }
 }

@@ -62,19 +62,26 @@ impl<T> InFlight<T> {
 
     /// Takes an entry out.
     pub(crate) fn remove(&mut self, key: u64) -> Option<T> {
+        self.remove_unless(key, |_| None::<T>)?.ok()
+    }
+
+    /// Takes an entry out, unless `keep` makes something of its value that lets it stay.
+    pub(crate) fn remove_unless<K>(
+        &mut self,
+        key: u64,
+        keep: impl FnOnce(&mut T) -> Option<K>,
+    ) -> Option<Result<T, K>> {
         let entries = &self.entries;
         let found = self.indexes.find_entry(hash(key), |index| entries[*index].key == key).ok()?;
-        let (index, _) = found.remove();
+        let index = *found.get();
+        if let Some(kept) = keep(&mut self.entries[index].value) {
+            return Some(Err(kept));
+        }
+        found.remove();
         self.wheel.remove(&mut self.entries, index);
         let entry = self.entries.remove(index);
         self.shrink();
-        Some(entry.value)
-    }
-
-    /// The value under a key.
-    pub(crate) fn get_mut(&mut self, key: u64) -> Option<&mut T> {
-        let index = self.find(key)?;
-        Some(&mut self.entries[index].value)
+        Some(Ok(entry.value))
     }
 
     /// Takes out one entry whose deadline, rounded up to a tick of about a millisecond, is at or

@@ -32,11 +32,7 @@ impl<T> Shards<T> {
         key: u64,
         keep: impl FnOnce(&mut T) -> Option<K>,
     ) -> Option<Result<T, K>> {
-        let mut shard = self.shard(key);
-        match keep(shard.get_mut(key)?) {
-            Some(kept) => Some(Err(kept)),
-            None => shard.remove(key).map(Ok),
-        }
+        self.shard(key).remove_unless(key, keep)
     }
 
     /// Takes out every entry whose deadline is at or before `now`, and returns a moment at which

@@ -27,7 +27,7 @@ async fn raw_requests_carry_key_and_headers_there_and_back() {
                 context.deadline().is_some(),
             );
             assert_eq!(context.headers().len(), 1, "protocol headers are not the application's");
-            let id = context.correlation_id().clone();
+            let id = context.correlation_id().to_vec();
             Ok::<_, Status>(
                 RawReply::new(seen)
                     .content_type("text/plain")

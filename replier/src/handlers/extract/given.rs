@@ -61,7 +61,7 @@ impl Extract for Payload {
 
 impl Extract for RequestId {
     fn extract(parts: &Parts) -> Result<Self, Status> {
-        Ok(Self(parts.context.correlation_id().clone()))
+        Ok(Self(Bytes::copy_from_slice(parts.context.correlation_id())))
     }
 }
 

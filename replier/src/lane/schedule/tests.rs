@@ -29,7 +29,8 @@ fn push(schedule: &mut Schedule<Request>, topic: &Arc<str>, request: Request) {
         key: key.as_ref().map(|key| &key[..]),
         endpoint: request.endpoint,
     };
-    schedule.push(meta, request);
+    let standing = schedule.find(meta);
+    schedule.push(standing, request);
 }
 
 /// So many requests for each of three endpoints, in turns.

@@ -152,7 +152,7 @@ mod tests {
 
     fn bare(duty: Duty) -> Outgoing {
         let lookup = Default::default();
-        Outgoing { before: Vec::new(), reply: None, duty, lookup, others: Vec::new() }
+        Outgoing { before: Vec::new(), reply: None, duty, lookup }
     }
 
     fn trackers() -> [Arc<Tracker>; 2] {

@@ -131,12 +131,10 @@ proptest! {
                     prop_assert_eq!(pair.table.remove(key), expected);
                 }
                 Step::Change { key } => {
-                    let stored = pair.table.get_mut(key);
+                    let change = |stored: &mut usize| Some(std::mem::replace(stored, value));
+                    let stored = pair.table.remove_unless(key, change).map(Result::unwrap_err);
                     let expected = pair.model.get_mut(&key).map(|entry| &mut entry.1);
-                    prop_assert_eq!(&stored, &expected);
-                    if let (Some(stored), Some(expected)) = (stored, expected) {
-                        (*stored, *expected) = (value, value);
-                    }
+                    prop_assert_eq!(stored, expected.map(|known| std::mem::replace(known, value)));
                 }
                 Step::Advance { by } => pair.advance(Moment(now + by)),
                 Step::GoBack { by } => {
