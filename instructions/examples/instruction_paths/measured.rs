@@ -198,7 +198,8 @@ fn schedule_push_next_done(schedule: &mut Schedule<u64>, topic: &Arc<str>) {
             key: Some(black_box(&key)),
             endpoint: 0,
         };
-        schedule.push(meta, number);
+        let standing = schedule.find(meta);
+        schedule.push(standing, number);
         if let Some((item, token)) = schedule.next() {
             black_box(item);
             schedule.done(token);
