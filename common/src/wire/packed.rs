@@ -92,9 +92,10 @@ impl Pack {
         });
     }
 
-    /// Makes room for so many items as large as those that are there are together.
+    /// Makes room for so many items as large as those that are there are together, as far as allocators keep
+    /// pieces of that size at hand.
     pub fn reserve(&mut self, items: usize) {
-        self.0.reserve(items.saturating_mul(self.0.len()).min(MAX_PACK_BYTES));
+        self.0.reserve(items.saturating_mul(self.0.len()).min(MAX_PACK_BYTES / 4));
     }
 
     /// The payload.

@@ -15,10 +15,10 @@ const BLOCKING: Duration = Duration::from_millis(1);
 /// No thread is set aside for so long as a rule, so it is not trusted for a while.
 const STALLED: Duration = Duration::from_millis(32);
 /// The score of an endpoint rises by one for a quick request and falls by `PENALTY` for another,
-/// which may have been interrupted; by all that trust takes for one that may have blocked. So one of 64
-/// is forgiven, and some that come together.
+/// which may have been interrupted; by all that trust takes for one that may have blocked. So one of
+/// those in 64 requests is forgiven.
 const TRUSTED: u32 = 64;
-const MOST: u32 = 512;
+const MOST: u32 = 128;
 const PENALTY: u32 = 8;
 
 /// How quick the requests of each endpoint were of late.
@@ -126,8 +126,8 @@ mod tests {
             let blocking = std::iter::repeat_n((true, micros), times);
             after(std::iter::repeat_n((true, 2), quick).chain(blocking)).expects(0)
         };
-        assert!(blocks(10_000, 7, 31_999), "it may have been set aside");
-        assert!(!blocks(10_000, 8, 1_000));
+        assert!(blocks(10_000, 1, 31_999), "it may have been set aside");
+        assert!(!blocks(10_000, 2, 1_000));
         assert!(!blocks(10_000, 1, 32_000));
         assert!(!blocks(64, 1, 1_000));
         let often = |every| {

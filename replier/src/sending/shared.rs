@@ -182,6 +182,13 @@ mod tests {
         }
     }
 
+    /// There is one for each reply that is under way.
+    #[test]
+    fn little_is_kept_of_a_reply() {
+        let (kept, whole) = (size_of::<Kept>(), size_of::<Outgoing>());
+        assert!(kept <= 80 && whole >= 4 * kept, "{kept} and {whole} bytes");
+    }
+
     #[test]
     fn what_is_protected_is_kept_as_it_is() {
         let mut reply = reply_to(Some(3), RawReply::new("secret"));
