@@ -22,7 +22,7 @@ pub(crate) struct Meta<'a> {
 }
 
 /// Where a request stands.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Standing {
     endpoint: usize,
     partition: usize,

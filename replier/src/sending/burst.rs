@@ -141,28 +141,28 @@ mod tests {
         }
     }
 
-    fn is_alone(leaving: Option<Leaving>) -> bool {
+    fn is_alone(leaving: &Option<Leaving>) -> bool {
         matches!(leaving, Some(Leaving::Alone(_)))
     }
 
     #[test]
     fn replies_to_one_partition_leave_together_and_nothing_is_gathered_before_or_after() {
-        assert!(is_alone(add(1, reply(Some(0), 1))));
+        assert!(is_alone(&add(1, reply(Some(0), 1))));
         assert!(begin(1, MOST));
         assert!(!begin(1, MOST), "in a burst there is no other");
         for partition in [0, 1, 0] {
             assert!(add(1, reply(Some(partition), 1)).is_none());
         }
-        assert!(is_alone(add(2, reply(Some(0), 1))), "another sender's");
+        assert!(is_alone(&add(2, reply(Some(0), 1))), "another sender's");
         assert_eq!(end().iter().map(count).collect::<Vec<_>>(), [2, 1]);
-        assert!(is_alone(add(1, reply(Some(0), 1))));
+        assert!(is_alone(&add(1, reply(Some(0), 1))));
     }
 
     #[test]
     fn what_is_large_or_has_no_partition_goes_alone() {
         assert!(begin(1, MOST));
-        assert!(is_alone(add(1, reply(None, 1))));
-        assert!(is_alone(add(1, reply(Some(0), MAX_PACK_BYTES))));
+        assert!(is_alone(&add(1, reply(None, 1))));
+        assert!(is_alone(&add(1, reply(Some(0), MAX_PACK_BYTES))));
         assert!(end().is_empty());
     }
 
@@ -186,7 +186,7 @@ mod tests {
         for partition in 0..last {
             assert!(add(1, reply(Some(partition), 1)).is_none());
         }
-        assert!(is_alone(add(1, reply(Some(last), 1))));
+        assert!(is_alone(&add(1, reply(Some(last), 1))));
         assert_eq!(end().len(), PARTITIONS);
     }
 }
