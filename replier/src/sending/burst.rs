@@ -7,7 +7,7 @@ use std::sync::Arc;
 use antiphon_common::wire::{MAX_PACK_BYTES, Pack};
 
 use crate::sending::outgoing::Outgoing;
-use crate::sending::shared::Shared;
+use crate::sending::packed::PackedReplies;
 
 /// To so many partitions replies are gathered at once.
 const PARTITIONS: usize = 8;
@@ -38,7 +38,7 @@ struct Group {
 
 /// Replies that share a record, and its payload.
 pub(super) struct Together {
-    pub(super) shared: Shared,
+    pub(super) shared: PackedReplies,
     pub(super) pack: Pack,
 }
 
@@ -86,7 +86,7 @@ impl Gathered {
             if self.groups.len() >= PARTITIONS {
                 return Some(Leaving::Alone(outgoing));
             }
-            let shared = Shared::new(Arc::clone(topic), partition);
+            let shared = PackedReplies::new(Arc::clone(topic), partition);
             let together = Together { shared, pack: Pack::default() };
             self.groups.push(Group { bytes, first: Some(outgoing), together });
             return None;

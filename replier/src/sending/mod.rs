@@ -3,8 +3,8 @@
 pub(crate) mod burst;
 pub(crate) mod duty;
 pub(crate) mod outgoing;
+mod packed;
 pub(crate) mod protection;
 pub(crate) mod replies;
 pub(crate) mod sender;
-mod shared;
 pub(crate) mod transactions;

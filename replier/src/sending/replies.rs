@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use crate::sending::burst::{self, Leaving, Together};
 use crate::sending::outgoing::{Lookup, Outgoing, Remedy, Reply};
-use crate::sending::shared::Shared;
+use crate::sending::packed::PackedReplies;
 
 /// How long a reply that was not taken waits before it is sent again.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -41,7 +41,7 @@ pub(crate) struct Replies {
 /// What is in a record: its opaque value, while it is under way.
 enum Sent {
     Alone(Box<Outgoing>),
-    Together(Shared),
+    Together(PackedReplies),
 }
 
 /// The context of the reply producer.

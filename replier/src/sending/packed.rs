@@ -21,7 +21,7 @@ const OWN: Caps = Caps { count: usize::MAX, bytes: usize::MAX };
 
 /// Where the replies go that share a record, and what is kept of each, in their order.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct PackedReplies {
     pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
     kept: Vec<Kept>,
@@ -35,7 +35,7 @@ enum Kept {
     Whole(Box<Outgoing>),
 }
 
-impl Shared {
+impl PackedReplies {
     /// None yet.
     pub(super) fn new(topic: Arc<str>, partition: i32) -> Self {
         Self { topic, partition, kept: Vec::new() }
@@ -144,8 +144,8 @@ mod tests {
         outgoing
     }
 
-    fn packed(replies: impl IntoIterator<Item = Box<Outgoing>>) -> (Shared, Pack) {
-        let (mut shared, mut pack) = (Shared::new("t.replies".into(), 3), Pack::default());
+    fn packed(replies: impl IntoIterator<Item = Box<Outgoing>>) -> (PackedReplies, Pack) {
+        let (mut shared, mut pack) = (PackedReplies::new("t.replies".into(), 3), Pack::default());
         replies.into_iter().for_each(|reply| shared.add(reply, &mut pack));
         (shared, pack)
     }
